@@ -1,0 +1,132 @@
+/**
+ * Transactions: a successful, state-changing request as the tracker's log keeps it.
+ *
+ * Each tracker writes one log of its own. An entry's body carries the hash of the entry before it and is signed by the
+ * tracker; the entry's hash covers body and signature. Executing is pure: the log holds finished password hashes, ids
+ * and times, so that every replay gives the same registry.
+ */
+import type { KeyObject } from 'node:crypto';
+import * as v from 'valibot';
+import { bytesSchema, decodeCbor, encodeCbor } from './cbor.ts';
+import { blake3 } from './digest.ts';
+import {
+  deviceIdSchema,
+  fileIdSchema,
+  groupIdSchema,
+  requestIdSchema,
+  rootSchema,
+  sessionIdSchema,
+  type TrackerId,
+  trackerIdSchema,
+  userIdSchema,
+} from './ids.ts';
+import { DIGEST_BYTES, FILE_PATH_BYTES_MAX, GROUP_NAME_BYTES_MAX, USER_NAME_BYTES_MAX } from './limits.ts';
+import { keyId, type Signed, signStatement, spkiOf, statementHolds } from './signed.ts';
+
+const count = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const userName = v.pipe(v.string(), v.maxBytes(USER_NAME_BYTES_MAX));
+const groupName = v.pipe(v.string(), v.maxBytes(GROUP_NAME_BYTES_MAX));
+
+export const operationSchema = v.variant('type', [
+  v.object({ type: v.literal('user-created'), user: userIdSchema, name: userName, passwordHash: v.string() }),
+  v.object({
+    type: v.literal('session-opened'),
+    session: sessionIdSchema,
+    user: userIdSchema,
+    device: deviceIdSchema,
+    expiresMs: count,
+  }),
+  v.object({ type: v.literal('session-closed'), session: sessionIdSchema }),
+  v.object({ type: v.literal('group-created'), group: groupIdSchema, name: groupName, owner: userIdSchema }),
+  v.object({ type: v.literal('join-requested'), group: groupIdSchema, user: userIdSchema }),
+  v.object({ type: v.literal('join-accepted'), group: groupIdSchema, user: userIdSchema }),
+  v.object({ type: v.literal('join-rejected'), group: groupIdSchema, user: userIdSchema }),
+  v.object({ type: v.literal('member-left'), group: groupIdSchema, user: userIdSchema }),
+  v.object({ type: v.literal('member-removed'), group: groupIdSchema, user: userIdSchema }),
+  v.object({
+    type: v.literal('file-shared'),
+    file: fileIdSchema,
+    group: groupIdSchema,
+    name: v.pipe(v.string(), v.maxBytes(FILE_PATH_BYTES_MAX)),
+    sizeBytes: count,
+    pieceSizeBytes: count,
+    root: rootSchema,
+    by: userIdSchema,
+  }),
+]);
+export type Operation = v.InferOutput<typeof operationSchema>;
+
+/** Hybrid logical clock: wall time in ms, then a counter that orders entries within it. */
+export const hlcSchema = v.object({ ms: count, counter: count });
+export type Hlc = v.InferOutput<typeof hlcSchema>;
+
+const transactionSchema = v.object({
+  version: v.literal(1),
+  origin: trackerIdSchema,
+  /** Counts the starts of the origin. */
+  epoch: count,
+  /** 1 for the origin's first entry. */
+  seq: v.pipe(count, v.minValue(1)),
+  prevHash: v.pipe(
+    bytesSchema,
+    v.check((bytes) => bytes.length === DIGEST_BYTES, 'not a digest'),
+  ),
+  hlc: hlcSchema,
+  /** The highest seq of every other tracker that the origin had executed. */
+  versionVector: v.record(trackerIdSchema, count),
+  requestId: requestIdSchema,
+  actor: v.object({ device: deviceIdSchema, user: v.optional(userIdSchema) }),
+  op: operationSchema,
+});
+export type Transaction = v.InferOutput<typeof transactionSchema>;
+
+/** prevHash of a log's first entry. */
+export const GENESIS_HASH = new Uint8Array(DIGEST_BYTES);
+
+/** An entry as it is stored and exchanged, with what it says and its hash. */
+export interface LogEntry {
+  readonly signed: Signed;
+  readonly transaction: Transaction;
+  readonly hash: Uint8Array;
+}
+
+const entryHash = (signed: Signed) => blake3(Buffer.concat([signed.body, signed.signature]));
+
+export function writeEntry(transaction: Omit<Transaction, 'version'>, privateKey: KeyObject): LogEntry {
+  const full = { version: 1 as const, ...transaction };
+  const signed = signStatement('p2pfs/1 transaction', encodeCbor(full), privateKey);
+  return { signed, transaction: full, hash: entryHash(signed) };
+}
+
+/** Throws ProtocolViolation when the body is no transaction. Says nothing about signature and chain. */
+export function readEntry(signed: Signed): LogEntry {
+  return { signed, transaction: decodeCbor(transactionSchema, signed.body, 'transaction'), hash: entryHash(signed) };
+}
+
+/** Exporting a key costs a third of a signature check, and a log has one key for all its entries. */
+const origins = new WeakMap<KeyObject, TrackerId>();
+
+function originOf(publicKey: KeyObject): TrackerId {
+  const known = origins.get(publicKey);
+  if (known) return known;
+  const origin = keyId(spkiOf(publicKey));
+  origins.set(publicKey, origin);
+  return origin;
+}
+
+/** Why an entry may not follow `previous` in the log of the tracker with this key; undefined when it may. */
+export function chainFault(
+  entry: LogEntry,
+  previous: { seq: number; hash: Uint8Array } | undefined,
+  publicKey: KeyObject,
+): string | undefined {
+  const { transaction, signed } = entry;
+  const seq = (previous?.seq ?? 0) + 1;
+  if (transaction.origin !== originOf(publicKey)) return `entry ${transaction.seq} names another tracker as its origin`;
+  if (transaction.seq !== seq) return `entry ${transaction.seq} stands where ${seq} belongs`;
+  if (Buffer.compare(transaction.prevHash, previous?.hash ?? GENESIS_HASH) !== 0) {
+    return `entry ${seq} does not follow the hash of the one before it`;
+  }
+  if (!statementHolds('p2pfs/1 transaction', signed, publicKey)) return `the signature of entry ${seq} does not hold`;
+  return undefined;
+}

@@ -1,0 +1,81 @@
+/**
+ * The jobs of the worker pool: what the main thread asks, and what comes back. All are stateless: descriptors, positions
+ * and places in the shared memory are named in the job. A worker reads and writes only what its job names.
+ */
+
+/** A stretch of the shared memory that holds one piece. */
+export interface PieceInMemory {
+  readonly index: number;
+  /** Where the piece's first byte lies in the shared memory. */
+  readonly offset: number;
+  readonly lengthBytes: number;
+}
+
+/** A piece's place on disk: descriptor of the file itself or of its tree file. */
+export interface PieceOnDisk {
+  readonly fd: number;
+  readonly positionBytes: number;
+}
+
+/** The tree that a piece is checked against. */
+export interface TreeFiles {
+  /** Digests of all pieces but the last, 32 bytes each, by index. */
+  readonly treeFd: number;
+  /** xxHash64 of all pieces, 8 bytes each, by index; zero for those never kept. */
+  readonly sumsFd: number;
+  readonly pieceCount: number;
+  readonly sizeBytes: number;
+  readonly pieceSizeBytes: number;
+  readonly root: string;
+}
+
+export type Job =
+  /** Checks each piece's digest; writes those that hold, and their xxHash64. */
+  | { readonly type: 'keep'; readonly tree: TreeFiles; readonly pieces: readonly (PieceInMemory & PieceOnDisk)[] }
+  /** Reads pieces into memory and checks their xxHash64. */
+  | { readonly type: 'read'; readonly tree: TreeFiles; readonly pieces: readonly (PieceInMemory & PieceOnDisk)[] }
+  /** Digests and xxHash64 of consecutive pieces of a file. */
+  | {
+      readonly type: 'hash';
+      readonly fd: number;
+      readonly positionBytes: number;
+      readonly lengthBytes: number;
+      readonly pieceSizeBytes: number;
+    }
+  /** Which of a run of consecutive pieces on disk hold against the tree; takes their xxHash64. */
+  | {
+      readonly type: 'verify';
+      readonly tree: TreeFiles;
+      readonly fileFd: number;
+      readonly firstIndex: number;
+      readonly count: number;
+      /** A byte for each piece: those that are not zero count as right without being read. */
+      readonly known: Uint8Array;
+      /** Pieces that have no xxHash64 yet were never kept: they count as wrong without being read. */
+      readonly onlySummed: boolean;
+    };
+
+export interface Results {
+  /** For each piece: true when it was right and is written. */
+  readonly keep: { readonly right: readonly boolean[] };
+  /** For each piece: true when memory holds it as it was verified. */
+  readonly read: { readonly right: readonly boolean[] };
+  /** 32 bytes and 8 bytes for each piece. Shorter than asked for when the file ends early. */
+  readonly hash: { readonly digests: Uint8Array; readonly sums: Uint8Array };
+  /** For each piece: 1 when it holds. */
+  readonly verify: { readonly right: Uint8Array };
+}
+
+/** What the system said instead of doing the job, in a form that crosses threads whole. */
+export interface JobFailure {
+  /** The system's code, such as ENOSPC. */
+  readonly code: string;
+  readonly message: string;
+}
+
+export type JobAnswer<T extends Job['type']> = { readonly ok: Results[T] } | { readonly failed: JobFailure };
+
+/** Given to each worker when it starts. */
+export interface WorkerStart {
+  readonly memory: SharedArrayBuffer;
+}

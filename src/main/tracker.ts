@@ -1,0 +1,84 @@
+#!/usr/bin/env node
+/**
+ * The tracker program: `tracker ./tracker_info.txt 1` runs the tracker that line 1 of the file names. Parses flags,
+ * builds the tracker, shuts it down on `quit`, SIGTERM or SIGINT; nothing else.
+ */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { RequestError } from '../protocol/errors.ts';
+import { formatAddress, type TrackerLine } from '../protocol/tracker-info.ts';
+import { defaultDataDir } from './support/data-dir.ts';
+import { describeError, EXIT_CODES, exitCodeOf } from './support/failures.ts';
+import { createLogger, LOG_LEVELS } from './support/logger.ts';
+import { readTrackerFile } from './support/tracker-file.ts';
+import { readCommands } from './tracker/console.ts';
+import { Tracker } from './tracker/node.ts';
+
+interface Flags {
+  readonly dataDir?: string;
+  readonly logLevel: string;
+}
+
+const say = (text: string) => process.stdout.write(`${text}\n`);
+
+function lineNumber(text: string): number {
+  const number = Number(text);
+  if (/^\d+$/.test(text) && number >= 1) return number;
+  throw new InvalidArgumentError('give a number from 1: which tracker of the file this one is');
+}
+
+function lineOf(path: string, number: number): TrackerLine {
+  const lines = readTrackerFile(path);
+  const line = lines[number - 1];
+  if (line) return line;
+  const count = lines.length === 1 ? '1 tracker' : `${lines.length} trackers`;
+  throw new RequestError('tracker-info', `${path} lists ${count}, so there is no tracker ${number} in it`);
+}
+
+function greet(tracker: Tracker, path: string, number: number, line: TrackerLine): void {
+  say(`tracker ${number} listens on ${formatAddress(tracker.address)}`);
+  say(`pin: ${tracker.id}`);
+  if (line.pin === undefined) {
+    say(`To have clients check it from the first contact on, let its line in ${path} read:`);
+    say(`${line.host} ${line.port} ${tracker.id}`);
+  }
+  say('"quit" stops it, "help" lists what else there is');
+}
+
+async function run(path: string, number: number, flags: Flags): Promise<void> {
+  const line = lineOf(path, number);
+  const { host, port, pin } = line;
+  const dataDir = flags.dataDir ?? defaultDataDir(`tracker-${host.replaceAll(':', '_')}-${port}`);
+  const logger = createLogger('tracker', flags.logLevel);
+  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, logger });
+  const stop = () => void tracker.close();
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+  greet(tracker, path, number, line);
+  const stopReading = readCommands(process.stdin, say, stop);
+  await tracker.ended.finally(stopReading);
+  say('the tracker has stopped');
+}
+
+async function main(): Promise<number> {
+  const program = new Command('tracker')
+    .description('Runs a tracker: it knows users, groups and what they share, and never sees a byte of a shared file.')
+    .argument('<tracker_info>', 'file that lists the trackers, one a line: <ip> <port> [<pin>]')
+    .argument('<number>', 'which of them this one is, from 1', lineNumber)
+    .option('--data-dir <path>', 'where key and log are kept (default: a directory of its own for each address)')
+    .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'))
+    .showHelpAfterError('("tracker --help" shows how)')
+    .exitOverride()
+    .action(run);
+  try {
+    await program.parseAsync();
+    return EXIT_CODES.done;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT_CODES.done : EXIT_CODES.usage;
+    process.stderr.write(`tracker: ${describeError(error)}\n`);
+    return exitCodeOf(error);
+  }
+}
+
+const exitCode = await main();
+// Input that nobody reads any more must not keep the process; output has to be out first.
+process.stdout.write('', () => process.exit(exitCode));

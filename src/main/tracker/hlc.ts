@@ -1,0 +1,16 @@
+/**
+ * PURE. The hybrid logical clock of a log (Kulkarni et al., 2014): wall time where it advances, a counter where it does
+ * not, so that stamps always rise, whatever the machine's clock does, and stay within a human's idea of when.
+ */
+import type { Hlc } from '../../protocol/transaction.ts';
+
+/** Negative when `a` comes first. */
+export function compareHlc(a: Hlc, b: Hlc): number {
+  return a.ms - b.ms || a.counter - b.counter;
+}
+
+/** The stamp of the next entry: after `last`, and not before the wall clock. */
+export function nextHlc(last: Hlc | undefined, nowMs: number): Hlc {
+  if (!last || nowMs > last.ms) return { ms: nowMs, counter: 0 };
+  return { ms: last.ms, counter: last.counter + 1 };
+}

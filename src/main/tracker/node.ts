@@ -1,0 +1,184 @@
+/**
+ * A tracker: the library's face of this wing. Owns the data directory, the listener and the seats, and the order in
+ * which all of it starts and stops. Nothing is acknowledged that is not on the disk: when the log can't be written, or
+ * a fault of ours shows, every connection is cut without an answer and `ended` tells why.
+ */
+import { RequestError } from '../../protocol/errors.ts';
+import type { TrackerId } from '../../protocol/ids.ts';
+import { HEARTBEAT_MS } from '../../protocol/limits.ts';
+import type { Address } from '../../protocol/tracker-info.ts';
+import { formatAddress } from '../../protocol/tracker-info.ts';
+import type { Connection, ConnectionHandler } from '../net/connection.ts';
+import { type Identity, loadIdentity } from '../net/identity.ts';
+import { type Listener, listen } from '../net/tls.ts';
+import { type Clock, systemClock } from '../support/clock.ts';
+import { type DataDir, openDataDir } from '../support/data-dir.ts';
+import { type Logger, silentLogger } from '../support/logger.ts';
+import { ACCOUNT_LIMITS, type AccountLimits, Accounts } from './accounts.ts';
+import { Journal } from './journal.ts';
+import { type LogStore, SqliteLogStore } from './log-store.ts';
+import { Seat, type SeatDuties } from './seat.ts';
+import { Service } from './service.ts';
+
+const CONNECTIONS_MAX = 10_000;
+/** How long a client may take to read its last answers when the tracker closes. */
+const FAREWELL_MS = 2_000;
+
+export interface TrackerOptions {
+  /** Where to listen; port 0 takes a free one. */
+  readonly address: Address;
+  /** Keys and log. One process at a time. */
+  readonly dataDir: string;
+  /** The pin that others expect of this tracker; it does not start with another key. */
+  readonly pin?: TrackerId | undefined;
+  readonly logger?: Logger;
+  readonly clock?: Clock;
+  readonly accountLimits?: AccountLimits;
+  /** Where the log goes; SQLite in the data directory unless told otherwise. */
+  readonly openLog?: (dataDir: string) => LogStore;
+}
+
+export class Tracker {
+  /** SHA-256 of its public key: what tracker_info.txt gives as the pin. */
+  readonly id: TrackerId;
+  /** Resolves when the tracker has closed; rejects when it had to stop. */
+  readonly ended: Promise<void>;
+  readonly #logger: Logger;
+  readonly #clock: Clock;
+  readonly #dataDir: DataDir;
+  readonly #journal: Journal;
+  readonly #service: Service;
+  readonly #seats = new Set<Seat>();
+  readonly #end = Promise.withResolvers<void>();
+  #listener: Listener | undefined;
+  #stopHeartbeat: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+  #failure: unknown;
+
+  private constructor(
+    id: TrackerId,
+    parts: { logger: Logger; clock: Clock; dataDir: DataDir; journal: Journal; service: Service },
+  ) {
+    this.id = id;
+    this.#logger = parts.logger;
+    this.#clock = parts.clock;
+    this.#dataDir = parts.dataDir;
+    this.#journal = parts.journal;
+    this.#service = parts.service;
+    this.ended = this.#end.promise;
+    // Who does not ask is not told; the failure is in the log either way.
+    this.ended.catch(() => {});
+  }
+
+  /** Throws RequestError: 'port-taken', 'data-dir-in-use', 'pin-mismatch', 'log-damaged', 'disk-error'. */
+  static async start(options: TrackerOptions): Promise<Tracker> {
+    const { address, dataDir: path, logger = silentLogger, clock = systemClock } = options;
+    const dataDir = openDataDir(path);
+    let journal: Journal | undefined;
+    try {
+      const identity = await loadIdentity(dataDir.path);
+      checkPin(identity, options);
+      const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
+      journal = await Journal.open(store, identity, clock).catch(async (error) => {
+        await store.close();
+        throw error;
+      });
+      const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
+      const service = new Service({ journal, accounts, identity, clock });
+      const tracker = new Tracker(identity.id, { logger, clock, dataDir, journal, service });
+      await tracker.#open(address, identity);
+      return tracker;
+    } catch (error) {
+      await journal?.close();
+      dataDir.close();
+      throw error;
+    }
+  }
+
+  get address(): Address {
+    return this.#listener?.address ?? { host: '', port: 0 };
+  }
+
+  /** Takes no more requests, answers those it has, and closes everything. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #open(address: Address, identity: Identity): Promise<void> {
+    this.#listener = await listen({
+      address,
+      identity,
+      protocol: 'p2pfs-tracker/1',
+      connectionsMax: CONNECTIONS_MAX,
+      accept: (connection) => this.#accept(connection),
+    });
+    this.#stopHeartbeat = this.#clock.every(HEARTBEAT_MS, () => this.#beat());
+    const entries = this.#journal.entryCount;
+    this.#logger.info({ address: formatAddress(this.address), id: this.id, entries }, 'listening');
+  }
+
+  #accept(connection: Connection): ConnectionHandler | undefined {
+    if (this.#closing || this.#failure !== undefined) return undefined;
+    const duties: SeatDuties = {
+      answer: (seat, call) => this.#service.answer(seat, call),
+      settled: () => this.#journal.settled(),
+      failed: (error) => this.#fail(error),
+    };
+    const seat = new Seat(connection, duties);
+    this.#seats.add(seat);
+    const { device, remoteAddress } = seat;
+    this.#logger.debug({ device, remoteAddress }, 'connected');
+    return {
+      frame: (frame) => seat.frame(frame),
+      closed: (error) => {
+        this.#seats.delete(seat);
+        this.#service.left(seat);
+        seat.closed();
+        this.#logger.debug({ device, reason: error?.message }, 'disconnected');
+      },
+    };
+  }
+
+  #beat(): void {
+    for (const seat of this.#seats) seat.heartbeat();
+    this.#service.endExpiredSessions();
+  }
+
+  /** Nothing that is not safe may be acknowledged: stops at once. */
+  #fail(error: unknown): void {
+    if (this.#failure !== undefined) return;
+    this.#failure = error;
+    this.#logger.fatal({ err: error }, 'stopping without acknowledging what is in flight');
+    void this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#stopHeartbeat?.();
+    if (this.#failure === undefined) await this.#farewell();
+    await this.#listener?.close();
+    await this.#journal.close().catch((error) => this.#fail(error));
+    this.#dataDir.close();
+    this.#logger.info('closed');
+    if (this.#failure === undefined) this.#end.resolve();
+    else this.#end.reject(this.#failure);
+  }
+
+  async #farewell(): Promise<void> {
+    const reason = new RequestError('tracker-unreachable', 'the tracker is shutting down');
+    const farewells = Promise.all([...this.#seats].map((seat) => seat.close(reason)));
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#clock.after(FAREWELL_MS, resolve);
+    await Promise.race([farewells, late]);
+    cancel();
+  }
+}
+
+function checkPin(identity: Identity, { pin, dataDir }: TrackerOptions): void {
+  if (pin === undefined || pin === identity.id) return;
+  throw new RequestError(
+    'pin-mismatch',
+    `this tracker's pin is ${identity.id}, but ${pin} is expected of it`,
+    `correct the pin in tracker_info.txt, or give the data directory that holds the other key (now ${dataDir})`,
+  );
+}

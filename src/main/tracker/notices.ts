@@ -1,0 +1,46 @@
+/** PURE. What a transaction means to others than the one who asked: whom to tell what, if they are online. */
+import type { GroupId, UserId } from '../../protocol/ids.ts';
+import type { Push } from '../../protocol/messages.ts';
+import type { Transaction } from '../../protocol/transaction.ts';
+import type { Outcome, Registry } from './registry.ts';
+
+export interface Notice {
+  readonly to: Iterable<UserId>;
+  readonly push: Push;
+  /** The connection that asked need not be told. */
+  readonly exceptAsker?: boolean;
+}
+
+export function noticesOf({ op }: Transaction, outcome: Outcome, registry: Registry): readonly Notice[] {
+  const { group, newOwner } = outcome;
+  if (!group) return [];
+  const groupName = group.name;
+  switch (op.type) {
+    case 'join-requested':
+      return [{ to: [group.owner], push: { type: 'join-requested', groupName, userName: registry.userName(op.user) } }];
+    case 'join-accepted':
+    case 'join-rejected':
+      return [{ to: [op.user], push: { type: op.type, groupName } }];
+    case 'member-left':
+    case 'member-removed': {
+      const userName = registry.userName(op.user);
+      const gone: Notice = {
+        to: [...group.members, op.user],
+        push: { type: 'member-gone', group: group.id, groupName, user: op.user, userName },
+      };
+      return newOwner ? [gone, { to: [newOwner], push: { type: 'group-inherited', groupName } }] : [gone];
+    }
+    case 'file-shared': {
+      const { name, sizeBytes } = op;
+      const push: Push = { type: 'file-shared', groupName, userName: registry.userName(op.by), name, sizeBytes };
+      return [{ to: group.members, push, exceptAsker: true }];
+    }
+    default:
+      return [];
+  }
+}
+
+/** The membership that a transaction ended. */
+export function departureOf({ op }: Transaction): { user: UserId; group: GroupId } | undefined {
+  return op.type === 'member-left' || op.type === 'member-removed' ? { user: op.user, group: op.group } : undefined;
+}

@@ -1,0 +1,420 @@
+/**
+ * The client: assembles identity, catalog, engine, tracker session, peer server and DownloadManager, and offers what a
+ * person or program does with them. It owns the login and the order in which everything starts and ends.
+ */
+import { readFileSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
+import { RequestError } from '../../protocol/errors.ts';
+import type { RequestId } from '../../protocol/ids.ts';
+import type { FileListing, GroupListing, Push } from '../../protocol/messages.ts';
+import { fileSegmentRefusal, printable } from '../../protocol/names.ts';
+import { PieceTree, pieceSizeAllowed } from '../../protocol/piece-tree.ts';
+import { type Signed, signedSchema } from '../../protocol/signed.ts';
+import { parseTrackerInfo } from '../../protocol/tracker-info.ts';
+import { Engine } from '../engine/engine.ts';
+import { type Identity, loadIdentity } from '../net/identity.ts';
+import { type Clock, newId, random, systemClock } from '../support/clock.ts';
+import { type DataDir, openDataDir } from '../support/data-dir.ts';
+import { type Logger, silentLogger } from '../support/logger.ts';
+import type { Download } from '../swarm/download-handle.ts';
+import { DownloadManager } from '../swarm/download-manager.ts';
+import { PeerLinks } from '../swarm/peer-links.ts';
+import { PeerServer } from '../swarm/peer-server.ts';
+import { Catalog, type Share } from './catalog.ts';
+import { Presence } from './presence.ts';
+import { Shares } from './shares.ts';
+import { Tickets } from './tickets.ts';
+import { TrackerSession } from './tracker-session.ts';
+import type { Acknowledged, ClientApi, ClientOptions, Notice, SharedFile, ShareProgress } from './types.ts';
+
+interface Parts {
+  readonly dataDir: DataDir;
+  readonly identity: Identity;
+  readonly catalog: Catalog;
+  readonly engine: Engine;
+  readonly logger: Logger;
+  readonly clock: Clock;
+}
+
+export class Client implements ClientApi {
+  readonly #parts: Parts;
+  readonly #pieceSizeBytes: number;
+  readonly #session: TrackerSession;
+  readonly #tickets: Tickets;
+  readonly #presence: Presence;
+  readonly #shares: Shares;
+  readonly #links: PeerLinks;
+  readonly #manager: DownloadManager;
+  readonly #noticeListeners = new Set<(notice: Notice) => void>();
+  /** Notices from before anybody listened. */
+  #earlyNotices: Notice[] | undefined = [];
+  #server: PeerServer | undefined;
+  #login: { readonly userName: string; readonly token: Signed } | undefined;
+  #closing: Promise<void> | undefined;
+
+  private constructor(options: ClientOptions, parts: Parts) {
+    const { catalog, engine, identity, clock, logger } = parts;
+    this.#parts = parts;
+    this.#pieceSizeBytes = options.pieceSizeBytes;
+    const stored = catalog.session;
+    if (stored) this.#login = { userName: stored.userName, token: decodeCbor(signedSchema, stored.token, 'session') };
+    this.#shares = new Shares({
+      catalog,
+      engine,
+      downloads: () => this.#manager,
+      onBroken: (share, reason) => this.#shareBroke(share, reason),
+    });
+    this.#session = new TrackerSession({
+      trackers: readTrackerInfo(options.trackerInfoPath),
+      identity,
+      pins: catalog,
+      acceptNewPin: options.acceptNewPin,
+      clock,
+      logger,
+      token: () => this.#login?.token,
+      onSessionEnded: (reason) => this.#sessionEnded(reason),
+      onReady: () => this.#renewPresence(),
+      onPush: (push) => this.#pushed(push),
+      onNotice: (notice) => this.#notify(notice),
+    });
+    this.#tickets = new Tickets(this.#session, clock);
+    this.#presence = new Presence(this.#session, options.address, () => this.#shares.files(), logger);
+    this.#links = new PeerLinks({ identity, slots: engine.slots, tickets: this.#tickets, clock });
+    this.#manager = new DownloadManager({
+      engine,
+      links: this.#links,
+      peers: this.#presence,
+      store: catalog.downloads,
+      clock,
+      random,
+      logger,
+      pipeline: options.pipeline,
+      peersMax: options.peersMax,
+      onFinished: async (order, stamp) => {
+        const { group, groupName, destination: path, file } = order;
+        this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
+      },
+      onLost: ({ group, file }) => catalog.removeShare(group, file.file),
+      onChange: (download) => this.#downloadChanged(download),
+    });
+  }
+
+  /**
+   * Opens the data directory and starts to serve; a tracker is looked for in the background.
+   * Rejects with RequestError: data-dir-in-use, tracker-info, port-taken, disk-error.
+   */
+  static async start(options: ClientOptions & { readonly logger?: Logger; readonly clock?: Clock }): Promise<Client> {
+    const { logger = silentLogger, clock = systemClock } = options;
+    readTrackerInfo(options.trackerInfoPath);
+    if (!pieceSizeAllowed(options.pieceSizeBytes)) {
+      throw new RequestError(
+        'bad-request',
+        `pieces of ${options.pieceSizeBytes} bytes: not a power of two from 16 KiB to 16 MiB`,
+      );
+    }
+    const dataDir = openDataDir(options.dataDir);
+    const undo: (() => unknown)[] = [() => dataDir.close()];
+    try {
+      const identity = await loadIdentity(dataDir.path);
+      const catalog = new Catalog(dataDir.path);
+      undo.unshift(() => catalog.close());
+      const { workers, memoryBytes } = options;
+      const engine = await Engine.start({ workers, memoryBytes, treeDirectory: join(dataDir.path, 'trees') });
+      undo.unshift(() => engine.close());
+      const client = new Client(options, { dataDir, identity, catalog, engine, logger, clock });
+      undo.unshift(
+        () => client.#session.close(),
+        () => client.#links.close(),
+        () => client.#manager.close(),
+      );
+      client.#server = await PeerServer.start({
+        address: options.address,
+        identity,
+        slots: engine.slots,
+        shares: client.#shares,
+        trusts: client.#session.trusts,
+        clock,
+        logger,
+      });
+      await client.#manager.takeUp();
+      return client;
+    } catch (error) {
+      for (const step of undo) await step();
+      throw error;
+    }
+  }
+
+  get userName(): string | undefined {
+    return this.#login?.userName;
+  }
+
+  /** SHA-256 of this installation's public key. */
+  get device(): string {
+    return this.#parts.identity.id;
+  }
+
+  createUser(user: string, password: string): Promise<Acknowledged> {
+    return this.#session.call('create_user', { requestId: requestId(), user, password });
+  }
+
+  async login(user: string, password: string): Promise<Acknowledged> {
+    const { token, userName, trackers } = await this.#session.call('login', { requestId: requestId(), user, password });
+    this.#login = { userName, token };
+    this.#parts.catalog.session = { userName, token: encodeCbor(token) };
+    this.#tickets.dropAll();
+    this.#renewPresence();
+    return { trackers };
+  }
+
+  async logout(): Promise<Acknowledged> {
+    const answer = await this.#session.call('logout', { requestId: requestId() });
+    this.#forgetLogin();
+    return answer;
+  }
+
+  createGroup(group: string): Promise<Acknowledged> {
+    return this.#session.call('create_group', { requestId: requestId(), group });
+  }
+
+  joinGroup(group: string): Promise<Acknowledged & { readonly owner: string }> {
+    return this.#session.call('join_group', { requestId: requestId(), group });
+  }
+
+  async leaveGroup(
+    name: string,
+  ): Promise<Acknowledged & { readonly newOwner: string | undefined; readonly dissolved: boolean }> {
+    const { group, newOwner, dissolved, trackers } = await this.#session.call('leave_group', {
+      requestId: requestId(),
+      group: name,
+    });
+    this.#parts.catalog.removeGroup(group);
+    this.#server?.withdraw((served) => served === group);
+    this.#tickets.drop(group);
+    return { newOwner, dissolved, trackers };
+  }
+
+  listRequests(group: string): Promise<readonly string[]> {
+    return allPages((after) => this.#session.call('list_requests', { group, ...after }));
+  }
+
+  acceptRequest(group: string, user: string): Promise<Acknowledged> {
+    return this.#session.call('accept_request', { requestId: requestId(), group, user });
+  }
+
+  rejectRequest(group: string, user: string): Promise<Acknowledged> {
+    return this.#session.call('reject_request', { requestId: requestId(), group, user });
+  }
+
+  removeMember(group: string, user: string): Promise<Acknowledged> {
+    return this.#session.call('remove_member', { requestId: requestId(), group, user });
+  }
+
+  listMembers(group: string): Promise<readonly string[]> {
+    return allPages((after) => this.#session.call('list_members', { group, ...after }));
+  }
+
+  listGroups(): Promise<readonly GroupListing[]> {
+    return allPages((after) => this.#session.call('list_groups', { ...after }));
+  }
+
+  listFiles(group: string): Promise<readonly FileListing[]> {
+    return allPages((after) => this.#session.call('list_files', { group, ...after }));
+  }
+
+  async uploadFile(
+    path: string,
+    group: string,
+    { onProgress }: { readonly onProgress?: (progress: ShareProgress) => void } = {},
+  ): Promise<SharedFile> {
+    const pieceSizeBytes = this.#pieceSizeBytes;
+    const startedMs = this.#parts.clock.monotonicMs();
+    const name = basename(path).normalize('NFC');
+    const refusal = fileSegmentRefusal(name);
+    if (refusal) {
+      throw new RequestError(
+        'bad-name',
+        `"${printable(name)}" can't be shared under its name: ${refusal}`,
+        'rename it',
+      );
+    }
+    this.#requireLogin();
+    const facts = await this.#parts.engine.hash(path, pieceSizeBytes, (doneBytes, sizeBytes) =>
+      onProgress?.({ path, doneBytes, sizeBytes }),
+    );
+    const { sizeBytes, root, mtimeMs } = facts;
+    const added = await this.#session.call('add_file', {
+      requestId: requestId(),
+      group,
+      name,
+      sizeBytes,
+      pieceSizeBytes,
+      root,
+    });
+    this.#addShare({
+      group: added.group,
+      file: added.file,
+      groupName: group,
+      name,
+      path: await realpath(path),
+      sizeBytes,
+      pieceSizeBytes,
+      root,
+      mtimeMs,
+    });
+    const { filePieceCount: pieceCount } = new PieceTree(sizeBytes, pieceSizeBytes);
+    const elapsedMs = this.#parts.clock.monotonicMs() - startedMs;
+    return { name, group, sizeBytes, pieceCount, root, created: added.created, elapsedMs };
+  }
+
+  async downloadFile(group: string, name: string, destination: string): Promise<Download> {
+    const found = await this.#session.call('find_file', { group, name });
+    const order = { group: found.group, groupName: group, file: found.file, destination };
+    return this.#manager.start(order);
+  }
+
+  pauseDownload(group: string, name: string): Promise<readonly Download[]> {
+    return this.#manager.pause(group, name);
+  }
+
+  resumeDownload(group: string, name: string): Promise<readonly Download[]> {
+    return this.#manager.resume(group, name);
+  }
+
+  cancelDownload(group: string, name: string): Promise<readonly Download[]> {
+    return this.#manager.cancel(group, name);
+  }
+
+  downloads(): readonly Download[] {
+    return this.#manager.list();
+  }
+
+  onNotice(listener: (notice: Notice) => void): () => void {
+    this.#noticeListeners.add(listener);
+    for (const notice of this.#earlyNotices ?? []) listener(notice);
+    this.#earlyNotices = undefined;
+    return () => this.#noticeListeners.delete(listener);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await this.#manager.close();
+    await this.#server?.close();
+    await this.#links.close();
+    this.#session.close();
+    await this.#parts.engine.close();
+    this.#parts.catalog.close();
+    this.#parts.dataDir.close();
+  }
+
+  #requireLogin(): void {
+    if (!this.#login) throw new RequestError('not-logged-in', 'nobody is logged in', 'login <user_id> <passwd>');
+  }
+
+  #addShare(share: Share): void {
+    this.#parts.catalog.addShare(share);
+    this.#shares.mended(share);
+    void this.#presence.announce([share]);
+  }
+
+  #shareBroke(share: Share, reason: string): void {
+    this.#parts.logger.warn({ path: share.path, reason }, 'a share is not served any more');
+    this.#notify({ type: 'share-broken', path: share.path, reason });
+    this.#server?.withdraw((group, content) => group === share.group && content.root === share.root);
+    void this.#presence.withdraw([share.file]);
+  }
+
+  #downloadChanged(download: Download): void {
+    const status = download.status();
+    if (status.state === 'failed' || status.state === 'done' || status.state === 'cancelled') {
+      this.#notify({ type: 'download-ended', status });
+    } else if (status.state !== 'paused') void this.#presence.announce(this.#manager.runningFiles());
+  }
+
+  #renewPresence(): void {
+    if (this.#login && this.#session.isConnected) void this.#presence.renew();
+  }
+
+  #sessionEnded(reason: string): void {
+    this.#forgetLogin();
+    this.#notify({ type: 'session-ended', reason });
+  }
+
+  #forgetLogin(): void {
+    this.#login = undefined;
+    this.#parts.catalog.session = undefined;
+    this.#tickets.dropAll();
+  }
+
+  #pushed(push: Push): void {
+    switch (push.type) {
+      case 'peer-online':
+      case 'peer-offline':
+        this.#presence.take(push);
+        return;
+      case 'member-gone':
+        this.#server?.revoke(push.group, push.user);
+        this.#tickets.drop(push.group);
+        this.#notify({ type: 'member-gone', group: push.groupName, user: push.userName });
+        return;
+      case 'join-requested':
+        this.#notify({ type: 'join-requested', group: push.groupName, user: push.userName });
+        return;
+      case 'join-accepted':
+      case 'join-rejected':
+      case 'group-inherited':
+        this.#notify({ type: push.type, group: push.groupName });
+        return;
+      case 'file-shared': {
+        const { groupName: group, userName: user, name, sizeBytes } = push;
+        this.#notify({ type: 'file-shared', group, user, name, sizeBytes });
+        return;
+      }
+      case 'session-ended':
+        this.#sessionEnded('logged out elsewhere');
+        return;
+      default:
+        push satisfies never;
+    }
+  }
+
+  #notify(notice: Notice): void {
+    this.#earlyNotices?.push(notice);
+    for (const listener of this.#noticeListeners) listener(notice);
+  }
+}
+
+const requestId = () => newId<RequestId>();
+
+async function allPages<T>(
+  ask: (after: { after?: string }) => Promise<{ items: readonly T[]; next?: string | undefined }>,
+): Promise<readonly T[]> {
+  const items: T[] = [];
+  for (let next: string | undefined = ''; next !== undefined; ) {
+    const page: { items: readonly T[]; next?: string | undefined } = await ask(next === '' ? {} : { after: next });
+    items.push(...page.items);
+    next = page.next;
+  }
+  return items;
+}
+
+/** Throws RequestError('tracker-info') naming the file, and the line where one is wrong. */
+function readTrackerInfo(path: string) {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new RequestError(
+      'tracker-info',
+      code === 'ENOENT' ? `there is no ${path}` : `${path} can't be read: ${message}`,
+      'write one tracker a line: "<ip> <port> [<pin>]", for example "127.0.0.1 9000"',
+    );
+  }
+  return parseTrackerInfo(text, path);
+}

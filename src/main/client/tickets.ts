@@ -1,0 +1,67 @@
+/**
+ * The tickets of the groups that this client fetches from: asked of a tracker when first needed, renewed at half their
+ * time, kept to their end where no tracker can be reached.
+ */
+import { RequestError } from '../../protocol/errors.ts';
+import type { GroupId } from '../../protocol/ids.ts';
+import { TICKET_LIFETIME_MS } from '../../protocol/limits.ts';
+import type { Signed } from '../../protocol/signed.ts';
+import type { Clock } from '../support/clock.ts';
+import type { TicketSource } from '../swarm/peer-links.ts';
+import type { TrackerSession } from './tracker-session.ts';
+
+interface Held {
+  readonly ticket: Signed;
+  readonly renewAtMs: number;
+  readonly expiresAtMs: number;
+}
+
+export class Tickets implements TicketSource {
+  readonly #session: TrackerSession;
+  readonly #clock: Clock;
+  readonly #held = new Map<GroupId, Held>();
+  /** One question a group at a time, however many links ask. */
+  readonly #asking = new Map<GroupId, Promise<Signed>>();
+
+  constructor(session: TrackerSession, clock: Clock) {
+    this.#session = session;
+    this.#clock = clock;
+  }
+
+  async get(group: GroupId): Promise<Signed> {
+    const held = this.#held.get(group);
+    const nowMs = this.#clock.monotonicMs();
+    if (held && nowMs < held.renewAtMs) return held.ticket;
+    const asking = this.#asking.get(group) ?? this.#ask(group);
+    try {
+      return await asking;
+    } catch (error) {
+      const unreachable = error instanceof RequestError && error.kind === 'unreachable';
+      if (held && unreachable && nowMs < held.expiresAtMs) return held.ticket;
+      throw error;
+    }
+  }
+
+  drop(group: GroupId): void {
+    this.#held.delete(group);
+  }
+
+  /** Somebody else is logged in now, or nobody. */
+  dropAll(): void {
+    this.#held.clear();
+  }
+
+  #ask(group: GroupId): Promise<Signed> {
+    const askedAtMs = this.#clock.monotonicMs();
+    const asking = this.#session
+      .call('ticket', { group })
+      .then(({ ticket }) => {
+        const renewAtMs = askedAtMs + TICKET_LIFETIME_MS / 2;
+        this.#held.set(group, { ticket, renewAtMs, expiresAtMs: askedAtMs + TICKET_LIFETIME_MS });
+        return ticket;
+      })
+      .finally(() => this.#asking.delete(group));
+    this.#asking.set(group, asking);
+    return asking;
+  }
+}

@@ -1,0 +1,595 @@
+/**
+ * One download under way: owns its content, its channels to peers and the download's state machine, and turns the
+ * machine's effects into requests, writes and a finished file. Its promises: a piece is asked for only with a slot in
+ * hand, announced only after it is verified and written, and the file gets its name only when it is whole.
+ */
+import { Bitfield } from '../../protocol/bitfield.ts';
+import { blake3 } from '../../protocol/digest.ts';
+import { RequestError } from '../../protocol/errors.ts';
+import type { DeviceId, FileId, GroupId } from '../../protocol/ids.ts';
+import type { FileRecord, Peer } from '../../protocol/messages.ts';
+import { PieceTree } from '../../protocol/piece-tree.ts';
+import type { Content } from '../engine/content.ts';
+import type { Engine, FileStamp } from '../engine/engine.ts';
+import type { Slot } from '../engine/slots.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Logger } from '../support/logger.ts';
+import { Download, type Effect } from './download.ts';
+import type { Channel, PeerLink } from './peer-link.ts';
+import type { PeerLinks } from './peer-links.ts';
+import { RateMeter } from './rate-meter.ts';
+import type { DownloadState, DownloadStatus, PeerStatus } from './status.ts';
+
+/** A link whose cancelled requests are not answered for so long is given up, so that its slots come back. */
+const SILENT_MS_MAX = 30_000;
+const RETRY_MS_MIN = 1_000;
+const RETRY_MS_MAX = 30_000;
+/** After each checkpoint, how long until the next: what a crash makes us hash again. */
+const CHECKPOINT_MS = 2_000;
+
+/** What is to be fetched, where to. */
+export interface DownloadOrder {
+  readonly id: number;
+  readonly group: GroupId;
+  readonly groupName: string;
+  readonly file: FileRecord;
+  readonly destination: string;
+}
+
+/** Where peers of a file come from. */
+export interface PeerSource {
+  /** Tells of peers that serve the file, as they come and go; `ready`: those of now were told, or nobody can tell. */
+  watch(group: GroupId, file: FileId, listener: PeerListener): { stop: () => void; ready: Promise<void> };
+}
+
+export interface PeerListener {
+  online(peer: Peer): void;
+  offline(device: DeviceId): void;
+}
+
+export interface TaskOptions {
+  readonly engine: Engine;
+  readonly links: PeerLinks;
+  readonly peers: PeerSource;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly logger: Logger;
+  readonly pipeline: number | undefined;
+  readonly peersMax: number;
+  /** Pieces that are safely in the `.part`; it may hold more. Undefined: there is none yet. */
+  readonly resume: Uint8Array | undefined;
+  /** The file stands under its name: remember it as a share. */
+  onFinished(stamp: FileStamp): Promise<void>;
+  /** These pieces are safely on disk. */
+  onCheckpoint(have: Uint8Array): void;
+  /** Nothing is in flight any more; `have`: the pieces that are safely on disk, undefined where that is not known. */
+  onEnded(how: EndState, have: Uint8Array | undefined): void;
+  /** A finished file is safely on disk. */
+  onSynced(): void;
+  onChange(): void;
+}
+
+export type EndState = 'done' | 'failed' | 'cancelled' | 'paused';
+
+interface Source {
+  peer: Peer;
+  online: boolean;
+  state: PeerStatus['state'];
+  link: PeerLink | undefined;
+  channel: Channel | undefined;
+  /** Cancelled requests that the peer has not answered yet. */
+  readonly cancelled: Set<number>;
+  receivedBytes: number;
+  heardMs: number;
+  keptBytes: number;
+  badPieces: number;
+  retryMs: number;
+  stopRetry: (() => void) | undefined;
+}
+
+export class DownloadTask {
+  readonly order: DownloadOrder;
+  readonly tree: PieceTree;
+  readonly done: Promise<void>;
+  readonly #options: TaskOptions;
+  readonly #sources = new Map<DeviceId, Source>();
+  readonly #rate: RateMeter;
+  readonly #startedMs: number;
+  readonly #haveListeners = new Set<(index: number) => void>();
+  readonly #settle: { resolve(): void; reject(error: RequestError): void };
+  #endedMs: number | undefined;
+  #content: Content | undefined;
+  #download: Download<DeviceId> | undefined;
+  #ended: EndState | undefined;
+  #error: RequestError | undefined;
+  #finishing = false;
+  #checkpointMs = 0;
+  #checkpointCount = 0;
+  #stopWatching: (() => void) | undefined;
+  #stopWaiting: (() => void) | undefined;
+
+  constructor(order: DownloadOrder, options: TaskOptions) {
+    this.order = order;
+    this.#options = options;
+    this.tree = new PieceTree(order.file.sizeBytes, order.file.pieceSizeBytes);
+    this.#rate = new RateMeter();
+    this.#startedMs = options.clock.monotonicMs();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.done = promise;
+    this.#settle = { resolve, reject };
+    this.done.catch(() => {});
+  }
+
+  get partPath(): string {
+    return `${this.order.destination}.part`;
+  }
+
+  get content(): Content | undefined {
+    return this.#content;
+  }
+
+  /** The pieces that are verified and written. */
+  get have(): Bitfield | undefined {
+    return this.#download?.have;
+  }
+
+  get isActive(): boolean {
+    return this.#ended === undefined;
+  }
+
+  onHave(listener: (index: number) => void): () => void {
+    this.#haveListeners.add(listener);
+    return () => this.#haveListeners.delete(listener);
+  }
+
+  /** Opens the `.part` and begins. Rejects with RequestError when it can't be had; nothing is left then. */
+  async start(): Promise<void> {
+    const { engine, resume, random, pipeline, peers } = this.#options;
+    const { file } = this.order;
+    engine.slots.checkFits(Math.min(file.pieceSizeBytes, Math.max(file.sizeBytes, 1)));
+    const content = await (resume ? engine.openPart(file, this.partPath) : engine.createPart(file, this.partPath));
+    let have: Bitfield | undefined;
+    try {
+      if (resume) have = await this.#recover(content, Bitfield.fromBytes(resume, this.tree.pieceCount));
+    } catch (error) {
+      await content.release();
+      throw error;
+    }
+    if (this.#ended) {
+      await content.release();
+      return;
+    }
+    this.#content = content;
+    this.#download = new Download<DeviceId>({ tree: this.tree, ...(have ? { have } : {}), pipeline, random });
+    this.#checkpointMs = this.#now();
+    this.#rate.begin(this.#now(), this.#download.doneFileBytes);
+    if (this.#download.complete) {
+      await this.#finish();
+      return;
+    }
+    const { stop, ready } = peers.watch(this.order.group, file.file, {
+      online: (peer) => this.#peerOnline(peer),
+      offline: (device) => this.#peerOffline(device),
+    });
+    this.#stopWatching = stop;
+    await ready;
+  }
+
+  /** Stops for now, keeping what is there; resolves when nothing is in flight. */
+  stop(): Promise<void> {
+    return this.#conclude('paused', new RequestError('cancelled', `${this.order.file.name} is paused`));
+  }
+
+  /** Ends the download for good; its `.part` is gone once this resolves. */
+  async cancel(): Promise<void> {
+    const error = new RequestError('cancelled', `the download of ${this.order.file.name} was cancelled`);
+    if (this.isActive) {
+      await this.#conclude('cancelled', error);
+      return;
+    }
+    this.#ended = 'cancelled';
+    await this.#options.engine.discardPart(this.partPath);
+    this.#options.onEnded('cancelled', undefined);
+    this.#settle.reject(error);
+    this.#options.onChange();
+  }
+
+  /** Never started: rests as it did when the client ended. */
+  rest(state: 'paused' | 'failed', error?: RequestError): void {
+    this.#ended = state;
+    this.#error =
+      state === 'failed'
+        ? (error ?? new RequestError('cancelled', 'it failed before; resume_download tries again'))
+        : undefined;
+    this.#endedMs = this.#startedMs;
+  }
+
+  status(): DownloadStatus {
+    const { id, groupName, file, destination } = this.order;
+    const doneBytes = this.#download?.doneFileBytes ?? this.#resting().doneFileBytes;
+    const bytesPerSecond = this.#ended ? 0 : this.#rate.bytesPerSecond;
+    const elapsedMs = (this.#endedMs ?? this.#now()) - this.#startedMs;
+    const leftBytes = file.sizeBytes - doneBytes;
+    return {
+      id,
+      group: groupName,
+      name: file.name,
+      destination,
+      state: this.#state(),
+      sizeBytes: file.sizeBytes,
+      doneBytes,
+      pieceCount: this.tree.filePieceCount,
+      donePieces: this.#download?.doneFilePieces ?? this.#resting().doneFilePieces,
+      bytesPerSecond,
+      etaSeconds: bytesPerSecond > 0 && leftBytes > 0 ? leftBytes / bytesPerSecond : undefined,
+      elapsedMs,
+      peers: [...this.#sources.values()].map((source) => ({
+        device: source.peer.device,
+        userName: source.peer.userName,
+        bytes: source.keptBytes,
+        badPieces: source.badPieces,
+        state: source.state,
+      })),
+      error: this.#error,
+    };
+  }
+
+  /** Time has passed: looks for stalled peers and silent links, and asks for what may be asked again. */
+  tick(): void {
+    const download = this.#download;
+    if (!download || this.#ended) return;
+    const nowMs = this.#now();
+    this.#rate.sample(nowMs, download.doneFileBytes);
+    for (const source of this.#sources.values()) {
+      const { link, channel } = source;
+      if (!link || !channel) continue;
+      if (link.receivedBytes !== source.receivedBytes) {
+        source.receivedBytes = link.receivedBytes;
+        source.heardMs = nowMs;
+        download.heard(source.peer.device, nowMs);
+      } else if (channel.slots.size === 0) source.heardMs = nowMs;
+      else if (nowMs - source.heardMs > SILENT_MS_MAX) link.close();
+    }
+    this.#apply(download.tick(nowMs));
+    this.#pump();
+    if (nowMs - this.#checkpointMs > CHECKPOINT_MS) void this.#checkpoint(download);
+  }
+
+  /** Makes what is kept so far survive a crash: first the data, then the note that it is there. */
+  async #checkpoint(download: Download<DeviceId>): Promise<void> {
+    this.#checkpointMs = Number.POSITIVE_INFINITY;
+    const content = this.#content;
+    if (content && download.have.count > this.#checkpointCount) {
+      const have = download.have.toBytes();
+      const { count } = download.have;
+      content.retain();
+      try {
+        await content.sync();
+        if (!this.#ended) this.#options.onCheckpoint(have);
+        this.#checkpointCount = count;
+      } catch (error) {
+        if (!(error instanceof RequestError)) throw error;
+        void this.#conclude('failed', error);
+      } finally {
+        await content.release();
+      }
+    }
+    this.#checkpointMs = this.#now();
+  }
+
+  #state(): DownloadState {
+    if (this.#ended) return this.#ended;
+    if (!this.#download) return 'starting';
+    const sources = [...this.#sources.values()];
+    if (this.#finishing || sources.some(({ channel }) => (channel?.slots.size ?? 0) > 0)) return 'running';
+    return sources.some(({ state }) => state === 'connecting') ? 'starting' : 'waiting';
+  }
+
+  /** How far it had come, for a download that rests. */
+  #resting(): { readonly doneFileBytes: number; readonly doneFilePieces: number } {
+    const { resume } = this.#options;
+    const have = resume ? Bitfield.fromBytes(resume, this.tree.pieceCount) : new Bitfield(this.tree.pieceCount);
+    let doneFileBytes = 0;
+    let doneFilePieces = 0;
+    for (let index = 0; index < this.tree.filePieceCount; index += 1) {
+      if (!have.has(index)) continue;
+      doneFileBytes += this.tree.place(index).lengthBytes;
+      doneFilePieces += 1;
+    }
+    return { doneFileBytes, doneFilePieces };
+  }
+
+  #now(): number {
+    return this.#options.clock.monotonicMs();
+  }
+
+  #peerOnline(peer: Peer): void {
+    if (this.#ended) return;
+    const known = this.#sources.get(peer.device);
+    const source: Source = known ?? {
+      peer,
+      online: true,
+      state: 'gone',
+      link: undefined,
+      channel: undefined,
+      cancelled: new Set(),
+      receivedBytes: 0,
+      heardMs: 0,
+      keptBytes: 0,
+      badPieces: 0,
+      retryMs: RETRY_MS_MIN,
+      stopRetry: undefined,
+    };
+    source.peer = peer;
+    source.online = true;
+    this.#sources.set(peer.device, source);
+    if (source.state === 'gone') void this.#connect(source);
+  }
+
+  #peerOffline(device: DeviceId): void {
+    const source = this.#sources.get(device);
+    // Its connection to us may well live on: only the connection's own end takes its requests away.
+    if (source) source.online = false;
+  }
+
+  async #connect(source: Source): Promise<void> {
+    source.stopRetry?.();
+    source.stopRetry = undefined;
+    const busy = [...this.#sources.values()].filter(({ state }) => state === 'active' || state === 'connecting');
+    if (busy.length >= this.#options.peersMax) {
+      this.#retryLater(source);
+      return;
+    }
+    source.state = 'connecting';
+    const { group, file } = this.order;
+    let link: PeerLink;
+    try {
+      link = await this.#options.links.acquire(source.peer, group);
+    } catch (error) {
+      this.#lost(source, error as Error);
+      return;
+    }
+    if (this.#ended) {
+      this.#options.links.released(link);
+      return;
+    }
+    const { device } = source.peer;
+    source.link = link;
+    source.receivedBytes = link.receivedBytes;
+    source.heardMs = this.#now();
+    source.channel = link.open(group, file.file, this.tree, {
+      opened: (have) => {
+        if (source.state === 'active') return;
+        source.state = 'active';
+        source.retryMs = RETRY_MS_MIN;
+        this.#download?.addPeer(device, have, this.#now());
+        this.#pump();
+        this.#options.onChange();
+      },
+      have: (index) => {
+        this.#download?.peerGained(device, index);
+        this.#pump();
+      },
+      piece: (index, slot) => this.#pieceCame(source, index, slot),
+      rejected: (index) => {
+        // A cancelled request is answered so as a matter of course.
+        if (!source.cancelled.delete(index)) this.#download?.rejected(device, index);
+        this.#pump();
+      },
+      closed: (error) => this.#lost(source, error),
+    });
+  }
+
+  #lost(source: Source, error: Error): void {
+    const { device } = source.peer;
+    source.link = undefined;
+    source.channel = undefined;
+    source.cancelled.clear();
+    this.#download?.removePeer(device);
+    if (source.state !== 'banned') source.state = 'gone';
+    if (this.#ended) return;
+    this.#options.logger.debug({ device, reason: error.message }, 'peer lost');
+    if (error instanceof RequestError && ['not-a-member', 'no-such-group', 'not-logged-in'].includes(error.code)) {
+      void this.#conclude('failed', error);
+      return;
+    }
+    if (source.state === 'gone') this.#retryLater(source);
+    this.#pump();
+    this.#options.onChange();
+  }
+
+  #retryLater(source: Source): void {
+    source.state = 'gone';
+    source.stopRetry?.();
+    const delayMs = source.retryMs;
+    source.retryMs = Math.min(RETRY_MS_MAX, 2 * source.retryMs);
+    source.stopRetry = this.#options.clock.after(delayMs, () => {
+      if (this.#ended || source.state !== 'gone') return;
+      if (source.online) void this.#connect(source);
+    });
+  }
+
+  /** Asks every peer for as much as it should have on its way, in turns, as long as there are slots. */
+  #pump(): void {
+    const download = this.#download;
+    if (!download || this.#ended || this.#stopWaiting) return;
+    let busy = [...this.#sources.values()].filter(({ state }) => state === 'active');
+    while (busy.length > 0) {
+      const stillBusy: Source[] = [];
+      for (const source of busy) {
+        const outcome = this.#askOne(download, source);
+        if (outcome === 'no-slot') return;
+        if (outcome === 'asked') stillBusy.push(source);
+      }
+      busy = stillBusy;
+    }
+  }
+
+  #askOne(download: Download<DeviceId>, source: Source): 'asked' | 'enough' | 'no-slot' {
+    const { channel, peer } = source;
+    const nowMs = this.#now();
+    if (!channel || !download.wants(peer.device, nowMs)) return 'enough';
+    const { slots } = this.#options.engine;
+    const { pieceSizeBytes } = this.tree;
+    const slot = slots.tryTake('download', pieceSizeBytes);
+    if (!slot) {
+      this.#stopWaiting = slots.wait('download', pieceSizeBytes, (free) => {
+        this.#stopWaiting = undefined;
+        slots.release(free);
+        this.#pump();
+      });
+      return 'no-slot';
+    }
+    const index = download.next(peer.device, nowMs);
+    if (index === undefined) {
+      slots.release(slot);
+      return 'enough';
+    }
+    if (channel.awaits(index)) {
+      // Asked and cancelled before, and not answered yet: the old request must end first.
+      download.unsent(peer.device, index);
+      slots.release(slot);
+      return 'enough';
+    }
+    channel.request(index, slot);
+    return 'asked';
+  }
+
+  #pieceCame(source: Source, index: number, slot: Slot): void {
+    source.cancelled.delete(index);
+    const isNew = this.#download?.arrived(source.peer.device, index, this.#now());
+    if (isNew && !this.#ended) void this.#keep(source, index, slot);
+    else this.#options.engine.slots.release(slot);
+    this.#pump();
+  }
+
+  async #keep(source: Source, index: number, slot: Slot): Promise<void> {
+    const { device } = source.peer;
+    const download = this.#download;
+    const content = this.#content;
+    if (!download || !content) return;
+    let right: boolean;
+    try {
+      right = await content.keep(index, slot);
+    } catch (error) {
+      download.unchecked(index);
+      if (!(error instanceof RequestError)) throw error;
+      void this.#conclude('failed', error);
+      return;
+    } finally {
+      this.#options.engine.slots.release(slot);
+    }
+    if (right) {
+      source.keptBytes += this.tree.place(index).lengthBytes;
+      this.#apply(download.kept(device, index));
+      for (const listener of this.#haveListeners) listener(index);
+    } else {
+      source.badPieces += 1;
+      this.#options.logger.warn({ device, user: source.peer.userName, index }, 'a peer sent a wrong piece');
+      this.#apply(download.wrong(device, index));
+    }
+    this.#pump();
+  }
+
+  #apply(effects: readonly Effect<DeviceId>[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case 'cancel': {
+          const source = this.#sources.get(effect.peer);
+          if (!source?.channel?.awaits(effect.index)) break;
+          source.cancelled.add(effect.index);
+          source.channel.cancel(effect.index);
+          break;
+        }
+        case 'ban':
+          this.#ban(effect.peer);
+          break;
+        case 'complete':
+          void this.#finish();
+          break;
+        default:
+          effect satisfies never;
+      }
+    }
+  }
+
+  #ban(device: DeviceId): void {
+    const source = this.#sources.get(device);
+    if (!source) return;
+    this.#options.logger.warn({ device, user: source.peer.userName }, 'peer banned: it sends wrong pieces');
+    source.state = 'banned';
+    this.#closeSource(source);
+    this.#download?.removePeer(device);
+    this.#options.onChange();
+  }
+
+  #closeSource(source: Source): void {
+    const { link, channel } = source;
+    source.stopRetry?.();
+    source.link = undefined;
+    source.channel = undefined;
+    source.cancelled.clear();
+    channel?.close();
+    if (link) this.#options.links.released(link);
+  }
+
+  async #finish(): Promise<void> {
+    const { engine, onFinished } = this.#options;
+    const { file, destination } = this.order;
+    const content = this.#content;
+    if (!content || this.#finishing || this.#ended) return;
+    this.#finishing = true;
+    try {
+      if (this.tree.pieceCount === 0 && this.tree.rootOver(blake3(new Uint8Array(0))) !== file.root) {
+        throw new RequestError(
+          'wrong-content',
+          `${file.name}: what the tracker says of this empty file can't be right`,
+        );
+      }
+      await onFinished(await engine.finish(content, destination));
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      await this.#conclude('failed', error);
+      return;
+    }
+    await this.#conclude('done', undefined);
+  }
+
+  /** The one way a download ends: once, and settled only when nothing of it is in flight. */
+  async #conclude(how: EndState, error: RequestError | undefined): Promise<void> {
+    if (this.#ended) return;
+    this.#ended = how;
+    this.#error = how === 'failed' ? error : undefined;
+    this.#endedMs = this.#now();
+    this.#stopWatching?.();
+    this.#stopWaiting?.();
+    for (const source of this.#sources.values()) {
+      this.#closeSource(source);
+      if (source.state !== 'banned') source.state = 'gone';
+    }
+    if (how === 'done') {
+      this.#settle.resolve();
+      this.#options.onChange();
+    }
+    // A disk that refuses to sync loses nothing: what is not synced is looked through again.
+    const synced =
+      (await this.#content?.sync().then(
+        () => true,
+        () => false,
+      )) === true;
+    if (how === 'cancelled') await this.#options.engine.discardPart(this.partPath);
+    await this.#content?.release();
+    if (how === 'done') {
+      if (synced) this.#options.onSynced();
+      return;
+    }
+    this.#options.onEnded(how, synced ? this.have?.toBytes() : this.#options.resume);
+    if (error) this.#settle.reject(error);
+    this.#options.onChange();
+  }
+
+  /** What the `.part` holds: the pieces of the last checkpoint, and those kept since that hold against the tree. */
+  #recover(content: Content, safe: Bitfield): Promise<Bitfield> {
+    return content.verify({ levels: this.tree.levels.toReversed(), known: safe, onlySummed: true });
+  }
+}

@@ -1,0 +1,353 @@
+/**
+ * The serving end: accepts peers, checks their tickets, and answers their requests in the order that the upload queue
+ * decides. It asks a ShareSource what we share, and reads pieces through the engine.
+ *
+ * A piece leaves only for a device that shows a valid ticket of the group in which the file is shared. Tickets are
+ * looked at again with every request, so a ticket's end or a membership's end stops a running transfer.
+ */
+
+import type { Bitfield } from '../../protocol/bitfield.ts';
+import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
+import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
+import { encodeFrame, type Frame, FrameType, writeHeader } from '../../protocol/frame.ts';
+import type { FileId, GroupId, TrackerId, UserId } from '../../protocol/ids.ts';
+import { CHANNELS_PER_LINK_MAX, MIB, REQUESTS_PER_CHANNEL_MAX } from '../../protocol/limits.ts';
+import { OPENED_COMPLETE, openSchema } from '../../protocol/messages.ts';
+import { signedSchema } from '../../protocol/signed.ts';
+import { openTicket, type Ticket } from '../../protocol/ticket.ts';
+import type { Address } from '../../protocol/tracker-info.ts';
+import type { Content } from '../engine/content.ts';
+import type { Slot, Slots } from '../engine/slots.ts';
+import type { Connection } from '../net/connection.ts';
+import type { Identity } from '../net/identity.ts';
+import { type Listener, listen } from '../net/tls.ts';
+import type { Clock } from '../support/clock.ts';
+import type { Logger } from '../support/logger.ts';
+import { UploadQueue, type UploadRequest } from './upload-queue.ts';
+
+/** A file that we serve, open; whole or as far as it has come. */
+export interface Served {
+  readonly content: Content;
+  readonly have: Bitfield;
+  /** Calls back for each further piece; returns how to stop listening. */
+  onHave(listener: (index: number) => void): () => void;
+  /** The disk no longer holds a piece as it was verified. */
+  damaged(index: number): void;
+  /** The file could not be read at all. */
+  failed(error: Error): void;
+  /** Said once, when the last request is done. */
+  release(): void;
+}
+
+export interface ShareSource {
+  /** Throws RequestError('not-shared') with the reason. */
+  open(group: GroupId, file: FileId): Promise<Served>;
+}
+
+interface ServedChannel {
+  readonly id: number;
+  readonly group: GroupId;
+  readonly served: Served;
+  readonly stopHaves: () => void;
+  inProcess: number;
+  closed: boolean;
+}
+
+interface Visitor {
+  readonly connection: Connection;
+  readonly tickets: Map<GroupId, Ticket>;
+  readonly channels: Map<number, ServedChannel>;
+  /** Channels whose file is being opened; those closed meanwhile are taken out again. */
+  readonly opening: Set<number>;
+}
+
+const VISITORS_MAX = 1024;
+/** Bytes that one peer may hold in slots: enough for its socket and the disk to work at once. */
+const IN_PROCESS_BYTES_MAX = 4 * MIB;
+
+export class PeerServer {
+  readonly #options: PeerServerOptions;
+  readonly #visitors = new Set<Visitor>();
+  readonly #queue = new UploadQueue<Visitor>({
+    waitingMax: REQUESTS_PER_CHANNEL_MAX * CHANNELS_PER_LINK_MAX,
+    inProcessBytesMax: IN_PROCESS_BYTES_MAX,
+  });
+  #listener: Listener | undefined;
+  #stopWaiting: (() => void) | undefined;
+  #sentBytes = 0;
+
+  private constructor(options: PeerServerOptions) {
+    this.#options = options;
+  }
+
+  /** Throws RequestError('port-taken'). */
+  static async start(options: PeerServerOptions): Promise<PeerServer> {
+    const server = new PeerServer(options);
+    server.#listener = await listen({
+      address: options.address,
+      identity: options.identity,
+      protocol: 'p2pfs-peer/1',
+      connectionsMax: VISITORS_MAX,
+      accept: (connection) => {
+        const visitor: Visitor = { connection, tickets: new Map(), channels: new Map(), opening: new Set() };
+        server.#visitors.add(visitor);
+        server.#queue.addPeer(visitor);
+        return {
+          frame: (frame) => server.#frame(visitor, frame),
+          closed: (error) => server.#leave(visitor, error),
+        };
+      },
+    });
+    return server;
+  }
+
+  get address(): Address {
+    return this.#listener?.address ?? this.#options.address;
+  }
+
+  /** Bytes of pieces sent since the start. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /** Somebody is no member of a group any more: what runs for them in it ends now. */
+  revoke(group: GroupId, user: UserId): void {
+    for (const visitor of this.#visitors) {
+      if (visitor.tickets.get(group)?.user !== user) continue;
+      visitor.tickets.delete(group);
+      this.#closeGroup(visitor, group, new RequestError('no-ticket', 'you are not a member of the group any more'));
+    }
+  }
+
+  /** We stop serving a file, or a whole group. */
+  withdraw(matches: (group: GroupId, content: Content) => boolean): void {
+    for (const visitor of this.#visitors) {
+      for (const channel of [...visitor.channels.values()]) {
+        if (!matches(channel.group, channel.served.content)) continue;
+        this.#refuse(visitor, channel.id, new RequestError('not-shared', 'the file is not shared any more'));
+        this.#closeChannel(visitor, channel);
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#stopWaiting?.();
+    await this.#listener?.close();
+  }
+
+  #frame(visitor: Visitor, frame: Frame): void {
+    switch (frame.type) {
+      case FrameType.Ticket:
+        this.#takeTicket(visitor, frame);
+        return;
+      case FrameType.Open:
+        this.#open(visitor, frame);
+        return;
+      case FrameType.Request:
+        this.#request(visitor, frame);
+        return;
+      case FrameType.Cancel:
+        if (this.#queue.cancel(visitor, frame.id, frame.aux)) this.#reject(visitor, frame.id, frame.aux);
+        return;
+      case FrameType.Close: {
+        visitor.opening.delete(frame.id);
+        const channel = visitor.channels.get(frame.id);
+        if (channel) this.#closeChannel(visitor, channel);
+        return;
+      }
+      default:
+        throw new ProtocolViolation(`frame type ${frame.type} from a downloading peer`);
+    }
+  }
+
+  #takeTicket(visitor: Visitor, frame: Frame): void {
+    const signed = decodeCbor(signedSchema, frame.body, 'ticket');
+    const { clock, trusts } = this.#options;
+    try {
+      const ticket = openTicket(signed, trusts, clock.nowMs());
+      if (ticket.device !== visitor.connection.peerId) {
+        throw new RequestError('no-ticket', 'the ticket is for another device');
+      }
+      visitor.tickets.set(ticket.group, ticket);
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#options.logger.warn({ device: visitor.connection.peerId, reason: error.message }, 'ticket refused');
+      visitor.connection.close(error);
+    }
+  }
+
+  #open(visitor: Visitor, frame: Frame): void {
+    const { group, file } = decodeCbor(openSchema, frame.body, 'open');
+    const { id } = frame;
+    if (visitor.channels.has(id) || visitor.opening.has(id)) throw new ProtocolViolation('a channel is open already');
+    if (visitor.channels.size + visitor.opening.size >= CHANNELS_PER_LINK_MAX) {
+      throw new ProtocolViolation('too many channels');
+    }
+    visitor.opening.add(id);
+    void this.#openShare(visitor, id, group, file);
+  }
+
+  async #openShare(visitor: Visitor, id: number, group: GroupId, file: FileId): Promise<void> {
+    let served: Served;
+    try {
+      this.#checkTicket(visitor, group);
+      served = await this.#options.shares.open(group, file);
+    } catch (error) {
+      visitor.opening.delete(id);
+      if (!(error instanceof RequestError)) throw error;
+      this.#refuse(visitor, id, error);
+      return;
+    }
+    if (!visitor.opening.delete(id) || visitor.connection.isClosed) {
+      served.release();
+      return;
+    }
+    const stopHaves = served.onHave((index) => {
+      visitor.connection.send(encodeFrame(FrameType.Have, { id, aux: index }));
+    });
+    visitor.channels.set(id, { id, group, served, stopHaves, inProcess: 0, closed: false });
+    const { have } = served;
+    const fields = { id, aux: have.length };
+    visitor.connection.send(
+      have.complete
+        ? encodeFrame(FrameType.Opened, { ...fields, flags: OPENED_COMPLETE })
+        : encodeFrame(FrameType.Opened, { ...fields, body: have.toBytes() }),
+    );
+  }
+
+  #request(visitor: Visitor, { id, aux: index }: Frame): void {
+    const channel = visitor.channels.get(id);
+    // The channel was refused or withdrawn while the request was on its way: the peer has heard, or will.
+    if (!channel) return;
+    if (!channel.served.have.has(index)) {
+      channel.served.content.tree.place(index);
+      this.#reject(visitor, id, index);
+      return;
+    }
+    try {
+      this.#checkTicket(visitor, channel.group);
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#closeGroup(visitor, channel.group, error);
+      return;
+    }
+    const bytes = channel.served.content.tree.place(index).lengthBytes;
+    this.#queue.add(visitor, { channel: id, index, bytes });
+    this.#pump();
+  }
+
+  #checkTicket(visitor: Visitor, group: GroupId): void {
+    const ticket = visitor.tickets.get(group);
+    if (!ticket) throw new RequestError('no-ticket', 'no ticket for this group was shown');
+    if (ticket.expiresMs <= this.#options.clock.nowMs()) throw new RequestError('no-ticket', 'the ticket has expired');
+  }
+
+  /** Serves as long as there is a request and a slot; where there is none, goes on when one comes free. */
+  #pump(): void {
+    if (this.#stopWaiting) return;
+    for (let next = this.#queue.peek(); next; next = this.#queue.peek()) {
+      const { slots } = this.#options;
+      const channel = next.peer.channels.get(next.request.channel);
+      if (!channel) {
+        this.#queue.cancel(next.peer, next.request.channel, next.request.index);
+        continue;
+      }
+      const pieceBytes = channel.served.content.tree.pieceSizeBytes;
+      const slot = slots.tryTake('upload', pieceBytes);
+      if (!slot) {
+        this.#stopWaiting = slots.wait('upload', pieceBytes, (free) => {
+          this.#stopWaiting = undefined;
+          slots.release(free);
+          this.#pump();
+        });
+        return;
+      }
+      this.#queue.take();
+      void this.#serve(next.peer, channel, next.request, slot);
+    }
+  }
+
+  async #serve(visitor: Visitor, channel: ServedChannel, request: UploadRequest, slot: Slot): Promise<void> {
+    channel.inProcess += 1;
+    const { served } = channel;
+    let right = false;
+    try {
+      right = await served.content.read(request.index, slot);
+      if (!right) served.damaged(request.index);
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      served.failed(error);
+    }
+    const done = () => {
+      this.#options.slots.release(slot);
+      this.#queue.finished(visitor, request);
+      channel.inProcess -= 1;
+      this.#releaseWhenDone(channel);
+      this.#pump();
+    };
+    if (!right || channel.closed) {
+      if (!channel.closed) this.#reject(visitor, channel.id, request.index);
+      done();
+      return;
+    }
+    const memory = slot.frame(request.bytes);
+    const { channel: id, index: aux, bytes: lengthBytes } = request;
+    writeHeader(memory, 0, { lengthBytes, type: FrameType.Piece, flags: 0, id, aux });
+    this.#sentBytes += lengthBytes;
+    visitor.connection.sendSlot(memory, done);
+  }
+
+  #reject(visitor: Visitor, channel: number, index: number): void {
+    visitor.connection.send(encodeFrame(FrameType.Reject, { id: channel, aux: index }));
+  }
+
+  #refuse(visitor: Visitor, channel: number, error: RequestError): void {
+    const body = encodeCbor({ code: error.code, message: error.message });
+    visitor.connection.send(encodeFrame(FrameType.Refused, { id: channel, body }));
+  }
+
+  #closeGroup(visitor: Visitor, group: GroupId, error: RequestError): void {
+    for (const channel of [...visitor.channels.values()]) {
+      if (channel.group !== group) continue;
+      this.#refuse(visitor, channel.id, error);
+      this.#closeChannel(visitor, channel);
+    }
+  }
+
+  #closeChannel(visitor: Visitor, channel: ServedChannel): void {
+    visitor.channels.delete(channel.id);
+    this.#queue.cancelChannel(visitor, channel.id);
+    channel.closed = true;
+    channel.stopHaves();
+    this.#releaseWhenDone(channel);
+  }
+
+  #releaseWhenDone(channel: ServedChannel): void {
+    if (channel.closed && channel.inProcess === 0) channel.served.release();
+  }
+
+  #leave(visitor: Visitor, error: Error | undefined): void {
+    this.#visitors.delete(visitor);
+    this.#queue.removePeer(visitor);
+    visitor.opening.clear();
+    for (const channel of [...visitor.channels.values()]) this.#closeChannel(visitor, channel);
+    if (error instanceof ProtocolViolation) {
+      this.#options.logger.warn(
+        { device: visitor.connection.peerId, reason: error.message },
+        'peer broke the protocol',
+      );
+    }
+    this.#pump();
+  }
+}
+
+export interface PeerServerOptions {
+  readonly address: Address;
+  readonly identity: Identity;
+  readonly slots: Slots;
+  readonly shares: ShareSource;
+  /** Whether a tracker's signature counts. */
+  trusts(tracker: TrackerId): boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}

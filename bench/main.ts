@@ -1,0 +1,78 @@
+/**
+ * `pnpm bench <name> [flags]`: what is measured, and against whom. Without a name it lists the benches; `tour` runs all
+ * of them, small. Numbers go to standard output, how it goes on to standard error.
+ */
+import { parseArgs } from 'node:util';
+import { parseSize } from '../src/main/shell/flags.ts';
+import { table } from '../src/main/shell/format.ts';
+import { MIB } from '../src/protocol/limits.ts';
+import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
+
+interface Bench {
+  readonly usage: string;
+  readonly what: string;
+  run(args: readonly string[]): Promise<void>;
+  /** The same in well under a minute. */
+  tour(): Promise<void>;
+}
+
+const BENCHES: Readonly<Record<string, Bench>> = {
+  transfer: {
+    usage: 'transfer [--size 2GiB] [--rounds 5] [--json]',
+    what: 'a file from one member to another, beside cp and socat',
+    run: (args) => {
+      const { values } = parseArgs({
+        args: [...args],
+        options: { size: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } },
+      });
+      return transfer({
+        sizeBytes: values.size === undefined ? TRANSFER_DEFAULTS.sizeBytes : sizeOf(values.size),
+        rounds: values.rounds === undefined ? TRANSFER_DEFAULTS.rounds : countOf(values.rounds),
+        json: values.json ?? false,
+      });
+    },
+    tour: () => transfer({ sizeBytes: 256 * MIB, rounds: 3, json: false }),
+  },
+};
+
+function sizeOf(text: string): number {
+  const bytes = parseSize(text);
+  if (!bytes) throw new Error(`"${text}" is not a size such as 64MiB or 2GiB`);
+  return bytes;
+}
+
+function countOf(text: string): number {
+  if (!/^[1-9]\d{0,3}$/.test(text)) throw new Error(`"${text}" is not a number of rounds`);
+  return Number(text);
+}
+
+function listing(): string {
+  const rows = Object.values(BENCHES).map(({ usage, what }) => [`  pnpm bench ${usage}`, what]);
+  return table([...rows, ['  pnpm bench tour', 'all of them, small']]);
+}
+
+async function main(name: string | undefined, args: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h') {
+    process.stdout.write(`${listing()}\n`);
+    return 0;
+  }
+  if (name === 'tour') {
+    for (const bench of Object.values(BENCHES)) await bench.tour();
+    return 0;
+  }
+  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
+  if (!bench) {
+    process.stderr.write(`there is no bench "${name}"; there are:\n${listing()}\n`);
+    return 2;
+  }
+  await bench.run(args);
+  return 0;
+}
+
+const [name, ...args] = process.argv.slice(2);
+try {
+  process.exitCode = await main(name, args);
+} catch (error) {
+  process.stderr.write(`bench: ${(error as Error).message}\n`);
+  process.exitCode = 1;
+}

@@ -11,6 +11,7 @@ import { reportFailure, runSession } from './shell/session.ts';
 import { stopSignal } from './shell/stop-signal.ts';
 import { systemClock } from './support/clock.ts';
 import { createLogger } from './support/logger.ts';
+import { standWhereTheUserStands } from './support/user-directory.ts';
 
 const EXIT_BUG = 70;
 
@@ -34,6 +35,7 @@ async function run(flags: ClientFlags): Promise<number> {
 }
 
 async function main(): Promise<number> {
+  standWhereTheUserStands();
   const { stdout, stderr } = process;
   const parsed = parseFlags(process.argv.slice(2), { stdout, stderr, parallelism: availableParallelism() });
   return 'flags' in parsed ? run(parsed.flags) : parsed.exitCode;

@@ -10,6 +10,7 @@ import { defaultDataDir } from './support/data-dir.ts';
 import { describeError, EXIT_CODES, exitCodeOf } from './support/failures.ts';
 import { createLogger, LOG_LEVELS } from './support/logger.ts';
 import { readTrackerFile } from './support/tracker-file.ts';
+import { standWhereTheUserStands } from './support/user-directory.ts';
 import { readCommands } from './tracker/console.ts';
 import { Tracker } from './tracker/node.ts';
 
@@ -60,6 +61,7 @@ async function run(path: string, number: number, flags: Flags): Promise<void> {
 }
 
 async function main(): Promise<number> {
+  standWhereTheUserStands();
   const program = new Command('tracker')
     .description('Runs a tracker: it knows users, groups and what they share, and never sees a byte of a shared file.')
     .argument('<tracker_info>', 'file that lists the trackers, one a line: <ip> <port> [<pin>]')

@@ -4,7 +4,13 @@ import * as v from 'valibot';
 import { cborFault } from './cbor-shape.ts';
 import { ProtocolViolation } from './errors.ts';
 
-const OPTIONS = { useRecords: false, mapsAsObjects: true, tagUint8Array: false, variableMapSize: true } as const;
+const OPTIONS = {
+  useRecords: false,
+  mapsAsObjects: true,
+  tagUint8Array: false,
+  variableMapSize: true,
+  int64AsNumber: true,
+} as const;
 const REASON_CHARS_MAX = 300;
 const encoder = new Encoder(OPTIONS);
 const decoder = new Decoder(OPTIONS);

@@ -24,14 +24,13 @@ describe('the command line', () => {
           dataDir: expect.stringMatching(/client-127\.0\.0\.1-9999$/),
           workers: 3,
           memoryBytes: 64 * 2 ** 20,
-          pipeline: undefined,
           peersMax: 50,
           acceptNewPin: false,
         },
         commands: [],
         json: false,
         stay: false,
-        logLevel: 'warn',
+        logLevel: 'error',
       },
     });
   });

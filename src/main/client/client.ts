@@ -2,22 +2,23 @@
  * The client: assembles identity, catalog, engine, tracker session, peer server and DownloadManager, and offers what a
  * person or program does with them. It owns the login and the order in which everything starts and ends.
  */
-import { readFileSync } from 'node:fs';
 import { realpath } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { availableParallelism } from 'node:os';
+import { basename, join, resolve } from 'node:path';
 import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
 import { RequestError } from '../../protocol/errors.ts';
 import type { RequestId } from '../../protocol/ids.ts';
+import { PIECE_BYTES_DEFAULT } from '../../protocol/limits.ts';
 import type { FileListing, GroupListing, Push } from '../../protocol/messages.ts';
 import { fileSegmentRefusal, printable } from '../../protocol/names.ts';
 import { PieceTree, pieceSizeAllowed } from '../../protocol/piece-tree.ts';
 import { type Signed, signedSchema } from '../../protocol/signed.ts';
-import { parseTrackerInfo } from '../../protocol/tracker-info.ts';
 import { Engine } from '../engine/engine.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
 import { type Clock, newId, random, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
 import { type Logger, silentLogger } from '../support/logger.ts';
+import { readTrackerFile } from '../support/tracker-file.ts';
 import type { Download } from '../swarm/download-handle.ts';
 import { DownloadManager } from '../swarm/download-manager.ts';
 import { PeerLinks } from '../swarm/peer-links.ts';
@@ -27,7 +28,17 @@ import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
 import { Tickets } from './tickets.ts';
 import { TrackerSession } from './tracker-session.ts';
-import type { Acknowledged, ClientApi, ClientOptions, Notice, SharedFile, ShareProgress } from './types.ts';
+import {
+  type Acknowledged,
+  type ClientApi,
+  type ClientOptions,
+  defaultWorkers,
+  MEMORY_BYTES_DEFAULT,
+  type Notice,
+  PEERS_MAX_DEFAULT,
+  type SharedFile,
+  type ShareProgress,
+} from './types.ts';
 
 interface Parts {
   readonly dataDir: DataDir;
@@ -53,11 +64,13 @@ export class Client implements ClientApi {
   #server: PeerServer | undefined;
   #login: { readonly userName: string; readonly token: Signed } | undefined;
   #closing: Promise<void> | undefined;
+  /** Groups that this client is leaving right now. */
+  readonly #leaving = new Set<string>();
 
   private constructor(options: ClientOptions, parts: Parts) {
     const { catalog, engine, identity, clock, logger } = parts;
     this.#parts = parts;
-    this.#pieceSizeBytes = options.pieceSizeBytes;
+    this.#pieceSizeBytes = options.pieceSizeBytes ?? PIECE_BYTES_DEFAULT;
     const stored = catalog.session;
     if (stored) this.#login = { userName: stored.userName, token: decodeCbor(signedSchema, stored.token, 'session') };
     this.#shares = new Shares({
@@ -67,10 +80,10 @@ export class Client implements ClientApi {
       onBroken: (share, reason) => this.#shareBroke(share, reason),
     });
     this.#session = new TrackerSession({
-      trackers: readTrackerInfo(options.trackerInfoPath),
+      trackers: readTrackerFile(options.trackerInfoPath),
       identity,
       pins: catalog,
-      acceptNewPin: options.acceptNewPin,
+      acceptNewPin: options.acceptNewPin ?? false,
       clock,
       logger,
       token: () => this.#login?.token,
@@ -91,7 +104,7 @@ export class Client implements ClientApi {
       random,
       logger,
       pipeline: options.pipeline,
-      peersMax: options.peersMax,
+      peersMax: options.peersMax ?? PEERS_MAX_DEFAULT,
       onFinished: async (order, stamp) => {
         const { group, groupName, destination: path, file } = order;
         this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
@@ -107,8 +120,8 @@ export class Client implements ClientApi {
    */
   static async start(options: ClientOptions & { readonly logger?: Logger; readonly clock?: Clock }): Promise<Client> {
     const { logger = silentLogger, clock = systemClock } = options;
-    readTrackerInfo(options.trackerInfoPath);
-    if (!pieceSizeAllowed(options.pieceSizeBytes)) {
+    readTrackerFile(options.trackerInfoPath);
+    if (!pieceSizeAllowed(options.pieceSizeBytes ?? PIECE_BYTES_DEFAULT)) {
       throw new RequestError(
         'bad-request',
         `pieces of ${options.pieceSizeBytes} bytes: not a power of two from 16 KiB to 16 MiB`,
@@ -120,7 +133,7 @@ export class Client implements ClientApi {
       const identity = await loadIdentity(dataDir.path);
       const catalog = new Catalog(dataDir.path);
       undo.unshift(() => catalog.close());
-      const { workers, memoryBytes } = options;
+      const { workers = defaultWorkers(availableParallelism()), memoryBytes = MEMORY_BYTES_DEFAULT } = options;
       const engine = await Engine.start({ workers, memoryBytes, treeDirectory: join(dataDir.path, 'trees') });
       undo.unshift(() => engine.close());
       const client = new Client(options, { dataDir, identity, catalog, engine, logger, clock });
@@ -150,6 +163,11 @@ export class Client implements ClientApi {
     return this.#login?.userName;
   }
 
+  /** All downloads of this client. */
+  get downloadManager(): DownloadManager {
+    return this.#manager;
+  }
+
   /** SHA-256 of this installation's public key. */
   get device(): string {
     return this.#parts.identity.id;
@@ -170,6 +188,7 @@ export class Client implements ClientApi {
 
   async logout(): Promise<Acknowledged> {
     const answer = await this.#session.call('logout', { requestId: requestId() });
+    this.#server?.withdraw(() => true);
     this.#forgetLogin();
     return answer;
   }
@@ -185,10 +204,10 @@ export class Client implements ClientApi {
   async leaveGroup(
     name: string,
   ): Promise<Acknowledged & { readonly newOwner: string | undefined; readonly dissolved: boolean }> {
-    const { group, newOwner, dissolved, trackers } = await this.#session.call('leave_group', {
-      requestId: requestId(),
-      group: name,
-    });
+    this.#leaving.add(name);
+    const { group, newOwner, dissolved, trackers } = await this.#session
+      .call('leave_group', { requestId: requestId(), group: name })
+      .finally(() => this.#leaving.delete(name));
     this.#parts.catalog.removeGroup(group);
     this.#server?.withdraw((served) => served === group);
     this.#tickets.drop(group);
@@ -240,7 +259,7 @@ export class Client implements ClientApi {
       );
     }
     this.#requireLogin();
-    const facts = await this.#parts.engine.hash(path, pieceSizeBytes, (doneBytes, sizeBytes) =>
+    const facts = await this.#parts.engine.hash(resolve(path), pieceSizeBytes, (doneBytes, sizeBytes) =>
       onProgress?.({ path, doneBytes, sizeBytes }),
     );
     const { sizeBytes, root, mtimeMs } = facts;
@@ -360,6 +379,8 @@ export class Client implements ClientApi {
       case 'member-gone':
         this.#server?.revoke(push.group, push.user);
         this.#tickets.drop(push.group);
+        // Who leaves need not be told.
+        if (push.userName === this.userName && this.#leaving.has(push.groupName)) return;
         this.#notify({ type: 'member-gone', group: push.groupName, user: push.userName });
         return;
       case 'join-requested':
@@ -401,20 +422,4 @@ async function allPages<T>(
     next = page.next;
   }
   return items;
-}
-
-/** Throws RequestError('tracker-info') naming the file, and the line where one is wrong. */
-function readTrackerInfo(path: string) {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new RequestError(
-      'tracker-info',
-      code === 'ENOENT' ? `there is no ${path}` : `${path} can't be read: ${message}`,
-      'write one tracker a line: "<ip> <port> [<pin>]", for example "127.0.0.1 9000"',
-    );
-  }
-  return parseTrackerInfo(text, path);
 }

@@ -1,4 +1,5 @@
 /** What a client offers to the shell and to programs; client.ts of this room is the implementation. */
+import { MIB } from '../../protocol/limits.ts';
 import type { FileListing, GroupListing } from '../../protocol/messages.ts';
 import type { DownloadStatus } from '../swarm/status.ts';
 
@@ -102,15 +103,26 @@ export interface ClientOptions {
   readonly address: { readonly host: string; readonly port: number };
   readonly trackerInfoPath: string;
   readonly dataDir: string;
-  /** Threads that hash, verify and write. */
-  readonly workers: number;
-  /** Bytes of all slots together. */
-  readonly memoryBytes: number;
-  /** Requests in flight per peer; undefined: adaptive. */
-  readonly pipeline: number | undefined;
-  readonly peersMax: number;
-  /** Of the files that this client shares; a power of two, 16 KiB to 16 MiB. */
-  readonly pieceSizeBytes: number;
-  /** Accept the key that a tracker shows now in place of the one stored before. */
-  readonly acceptNewPin: boolean;
+  /** Threads that hash, verify and write. Default: one less than the machine has, 1 to 8. */
+  readonly workers?: number;
+  /** Bytes of all slots together. Default: 64 MiB. */
+  readonly memoryBytes?: number;
+  /** Requests in flight per peer. Default: adaptive. */
+  readonly pipeline?: number;
+  /** Connections of one download. Default: 50. */
+  readonly peersMax?: number;
+  /** Of the files that this client shares; a power of two, 16 KiB to 16 MiB. Default: 512 KiB. */
+  readonly pieceSizeBytes?: number;
+  /** Accept the key that a tracker shows now in place of the one stored before. Default: false. */
+  readonly acceptNewPin?: boolean;
+}
+
+export const MEMORY_BYTES_DEFAULT = 64 * MIB;
+export const PEERS_MAX_DEFAULT = 50;
+/** One thread hashes faster than any disk or network here delivers eight times over; more only take memory. */
+const WORKERS_DEFAULT_MAX = 8;
+
+/** The main thread moves bytes; the other cores are left to the workers. */
+export function defaultWorkers(parallelism: number): number {
+  return Math.min(Math.max(parallelism - 1, 1), WORKERS_DEFAULT_MAX);
 }

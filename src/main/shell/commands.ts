@@ -203,7 +203,7 @@ export const COMMANDS: readonly Command[] = [
         data: { ...downloadData(status) },
         text:
           status.state === 'waiting'
-            ? `No member who has ${what} is online. The download starts by itself when one comes.`
+            ? `No member who has ${what} is online. The download starts by itself when one comes; cancel_download gives it up.`
             : `Downloading ${what} to ${printable(status.destination)}`,
       };
     },

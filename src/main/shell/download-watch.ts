@@ -13,6 +13,8 @@ export class DownloadWatch {
   readonly #view: View;
   readonly #known = new Set<number>();
   readonly #told = new Set<number>();
+  /** Under way before the first command: a script waits for these only while they have peers. */
+  readonly #inherited = new Set<number>();
   readonly #underWay = new Set<number>();
   readonly #undo: (() => void)[] = [];
   #waiting: (() => void)[] = [];
@@ -26,6 +28,7 @@ export class DownloadWatch {
     for (const download of client.downloads()) {
       const status = download.status();
       if (hasEnded(status)) this.#known.add(status.id);
+      else if (isUnderWay(status)) this.#inherited.add(status.id);
     }
     this.#undo.push(client.onNotice((notice) => this.#onNotice(notice)));
     this.look();
@@ -41,7 +44,7 @@ export class DownloadWatch {
     for (const download of this.#client.downloads()) this.#watch(download);
   }
 
-  /** Resolves when no download is under way: each is done, failed, cancelled or paused. */
+  /** Resolves when no download is under way: each is done, failed, cancelled or paused, or waits since before. */
   async settled(): Promise<void> {
     this.look();
     if (this.#underWay.size === 0) return;
@@ -85,8 +88,9 @@ export class DownloadWatch {
   }
 
   #note(status: DownloadStatus): void {
-    if (isUnderWay(status)) this.#underWay.add(status.id);
-    else if (status.state === 'paused') this.#settle(status.id);
+    const rests = status.state === 'paused' || (status.state === 'waiting' && this.#inherited.has(status.id));
+    if (rests) this.#settle(status.id);
+    else if (isUnderWay(status)) this.#underWay.add(status.id);
     // Ends are taken from `done` alone: only then is the file under its name and the error known.
   }
 

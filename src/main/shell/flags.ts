@@ -6,20 +6,16 @@ import { CommanderError, InvalidArgumentError, Option, Command as Program } from
 import { GIB, KIB, MIB, PIECE_BYTES_DEFAULT, REQUESTS_PER_CHANNEL_MAX } from '../../protocol/limits.ts';
 import { pieceSizeAllowed } from '../../protocol/piece-tree.ts';
 import { type Address, parseAddress } from '../../protocol/tracker-info.ts';
-import type { ClientOptions } from '../client/types.ts';
+import { type ClientOptions, defaultWorkers, MEMORY_BYTES_DEFAULT, PEERS_MAX_DEFAULT } from '../client/types.ts';
 import { defaultDataDir } from '../support/data-dir.ts';
 import { EXIT_CODES } from '../support/failures.ts';
 import { LOG_LEVELS } from '../support/logger.ts';
 import { formatSize } from './format.ts';
 import type { TextOutput } from './view.ts';
 
-export const MEMORY_BYTES_DEFAULT = 64 * MIB;
 export const MEMORY_BYTES_MIN = 8 * MIB;
-const PEERS_DEFAULT = 50;
 const PEERS_MAX = 1000;
 const WORKERS_MAX = 256;
-/** One thread hashes faster than any disk or network here delivers eight times over; more only take memory. */
-const WORKERS_DEFAULT_MAX = 8;
 
 export interface ClientFlags {
   readonly options: ClientOptions;
@@ -77,7 +73,7 @@ export function parseFlags(words: readonly string[], context: FlagsContext): Par
       '--workers <count>',
       'threads that hash, verify and write',
       wholeNumber(1, WORKERS_MAX),
-      defaultWorkers(context),
+      defaultWorkers(context.parallelism),
     )
     .addOption(
       new Option('--memory <size>', `memory for pieces on their way, at least ${formatSize(MEMORY_BYTES_MIN)}`)
@@ -89,7 +85,7 @@ export function parseFlags(words: readonly string[], context: FlagsContext): Par
       'requests in flight per peer (default: adaptive)',
       wholeNumber(1, REQUESTS_PER_CHANNEL_MAX),
     )
-    .option('--max-peers <count>', 'peers connected at once', wholeNumber(1, PEERS_MAX), PEERS_DEFAULT)
+    .option('--max-peers <count>', 'peers connected at once', wholeNumber(1, PEERS_MAX), PEERS_MAX_DEFAULT)
     .addOption(
       new Option('--piece-size <size>', 'pieces that upload_file cuts files into: a power of two, 16KiB to 16MiB')
         .argParser(pieceSize)
@@ -97,7 +93,7 @@ export function parseFlags(words: readonly string[], context: FlagsContext): Par
     )
     .option('--accept-new-pin', 'accept the key that the tracker shows now in place of the one stored before')
     .addOption(
-      new Option('--log-level <level>', 'what is logged to standard error').choices(LOG_LEVELS).default('warn'),
+      new Option('--log-level <level>', 'what is logged to standard error').choices(LOG_LEVELS).default('error'),
     )
     .addHelpText('after', EXAMPLES)
     .showHelpAfterError('  hint: client --help explains the arguments')
@@ -128,7 +124,7 @@ function flagsOf(address: Address, trackerInfoPath: string, raw: RawOptions): Cl
       dataDir: raw.dataDir ?? defaultDataDir(`client-${address.host.replaceAll(':', '_')}-${address.port}`),
       workers: raw.workers,
       memoryBytes: raw.memory,
-      pipeline: raw.pipeline,
+      ...(raw.pipeline === undefined ? {} : { pipeline: raw.pipeline }),
       peersMax: raw.maxPeers,
       pieceSizeBytes: raw.pieceSize,
       acceptNewPin: raw.acceptNewPin ?? false,
@@ -138,11 +134,6 @@ function flagsOf(address: Address, trackerInfoPath: string, raw: RawOptions): Cl
     stay: raw.stay ?? false,
     logLevel: raw.logLevel,
   };
-}
-
-/** The main thread moves bytes; the others are left to the workers. */
-function defaultWorkers({ parallelism }: FlagsContext): number {
-  return Math.min(Math.max(parallelism - 1, 1), WORKERS_DEFAULT_MAX);
 }
 
 const collect = (command: string, before: readonly string[] = []): readonly string[] => [...before, command];

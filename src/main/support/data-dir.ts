@@ -1,8 +1,8 @@
 /**
- * A program's data directory: made with mode 0700, and held by one process at a time. The hold is an exclusive SQLite
+ * A program's data directory: for its owner alone (mode 0700), and held by one process at a time. The hold is an exclusive SQLite
  * lock on a file in it, which the system drops when the process ends in whatever way.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -23,6 +23,7 @@ export interface DataDir {
 export function openDataDir(path: string): DataDir {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
+    chmodSync(path, 0o700);
     writeFileSync(join(path, 'in-use'), '', { flag: 'a', mode: 0o600 });
   } catch (error) {
     throw new RequestError('disk-error', `can't use ${path}: ${(error as Error).message}`, 'choose another --data-dir');

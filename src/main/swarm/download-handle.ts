@@ -13,6 +13,7 @@ export class Download {
   readonly #settle: { resolve(status: DownloadStatus): void; reject(error: RequestError): void };
   #task: DownloadTask | undefined;
   #settled = false;
+  #lastNews = '';
 
   constructor() {
     const { promise, resolve, reject } = Promise.withResolvers<DownloadStatus>();
@@ -59,11 +60,15 @@ export class Download {
   announce(): void {
     if (this.#listeners.size === 0) return;
     const status = this.status();
+    const news = `${status.state} ${status.doneBytes} ${status.peers.length}`;
+    if (news === this.#lastNews && status.state !== 'running') return;
+    this.#lastNews = news;
     for (const listener of this.#listeners) listener(status);
   }
 
-  /** The manager's: the client closes; whoever waits is told. */
-  abandon(): void {
-    this.#settle.reject(new RequestError('cancelled', 'the client was closed; the download goes on at its next start'));
+  /** The manager's: it goes on without this handle; whoever waits is told. */
+  abandon(reason: string): void {
+    this.#settled = true;
+    this.#settle.reject(new RequestError('cancelled', reason));
   }
 }

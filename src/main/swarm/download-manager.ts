@@ -79,6 +79,7 @@ export class DownloadManager {
   async start(order: { group: GroupId; groupName: string; file: FileRecord; destination: string }): Promise<Download> {
     const destination = await this.#judgeDestination(order.file.name, order.destination);
     const { store } = this.#options;
+    await this.#takeOver(destination, order.file.file);
     const earlier = store.all().find((stored) => stored.destination === destination);
     const hasPart = await exists(`${destination}.part`);
     if (hasPart && earlier?.file.file !== order.file.file) {
@@ -141,7 +142,9 @@ export class DownloadManager {
     this.#closed = true;
     this.#stopTicking();
     await Promise.all([...this.#entries.values()].map(({ task }) => task.stop()));
-    for (const { download } of this.#entries.values()) download.abandon();
+    for (const { download } of this.#entries.values()) {
+      download.abandon('the client was closed; the download goes on at its next start');
+    }
   }
 
   #running(): readonly Entry[] {
@@ -275,10 +278,18 @@ export class DownloadManager {
     if (await exists(destination)) {
       throw new RequestError('destination-exists', `${destination} exists already`, 'choose another destination');
     }
-    if (this.#running().some(({ order }) => order.destination === destination)) {
+    return destination;
+  }
+
+  /** Asking again for what is being downloaded there already goes on with it. Something else there is in the way. */
+  async #takeOver(destination: string, file: FileId): Promise<void> {
+    const running = this.#running().find(({ order }) => order.destination === destination);
+    if (!running) return;
+    if (running.order.file.file !== file) {
       throw new RequestError('destination-exists', `${destination} is being downloaded already`, 'see show_downloads');
     }
-    return destination;
+    await running.task.stop();
+    running.download.abandon('it was asked for again');
   }
 }
 

@@ -102,6 +102,7 @@ export class DownloadTask {
   #download: Download<DeviceId> | undefined;
   #ended: EndState | undefined;
   #error: RequestError | undefined;
+  #concluded: Promise<void> | undefined;
   #finishing = false;
   #checkpointMs = 0;
   #checkpointCount = 0;
@@ -413,7 +414,10 @@ export class DownloadTask {
   #pump(): void {
     const download = this.#download;
     if (!download || this.#ended || this.#stopWaiting) return;
-    let busy = [...this.#sources.values()].filter(({ state }) => state === 'active');
+    // Who has least on its way comes first: where slots are short, that spreads them.
+    let busy = [...this.#sources.values()]
+      .filter(({ state }) => state === 'active')
+      .sort((a, b) => (a.channel?.slots.size ?? 0) - (b.channel?.slots.size ?? 0));
     while (busy.length > 0) {
       const stillBusy: Source[] = [];
       for (const source of busy) {
@@ -555,9 +559,13 @@ export class DownloadTask {
     await this.#conclude('done', undefined);
   }
 
-  /** The one way a download ends: once, and settled only when nothing of it is in flight. */
-  async #conclude(how: EndState, error: RequestError | undefined): Promise<void> {
-    if (this.#ended) return;
+  /** The one way a download ends: once. Resolves when nothing of it is in flight, whoever ended it. */
+  #conclude(how: EndState, error: RequestError | undefined): Promise<void> {
+    this.#concluded ??= this.#end(how, error);
+    return this.#concluded;
+  }
+
+  async #end(how: EndState, error: RequestError | undefined): Promise<void> {
     this.#ended = how;
     this.#error = how === 'failed' ? error : undefined;
     this.#endedMs = this.#now();

@@ -11,6 +11,7 @@ import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
 import { invariant, knownErrorCode, ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import { type BodyPlace, encodeFrame, type Frame, type FrameHeader, FrameType } from '../../protocol/frame.ts';
 import type { DeviceId, FileId, GroupId } from '../../protocol/ids.ts';
+import { FRAME_HEADER_BYTES } from '../../protocol/limits.ts';
 import { failureSchema, OPENED_COMPLETE, type Peer } from '../../protocol/messages.ts';
 import type { PieceTree } from '../../protocol/piece-tree.ts';
 import type { Signed } from '../../protocol/signed.ts';
@@ -78,6 +79,10 @@ export class PeerLink {
   /** The piece whose body is being read right now: its memory must stay, whatever happens to its channel. */
   #reading: { readonly channel: Channel; readonly index: number; readonly slot: Slot } | undefined;
   #onEnd: (() => void) | undefined;
+  #ended = false;
+  /** Bytes of answers that are whole, and how many had come over the connection when the piece being read began. */
+  #answeredBytes = 0;
+  #readingFromBytes = 0;
 
   private constructor(connection: Connection, slots: Slots) {
     this.#connection = connection;
@@ -114,9 +119,13 @@ export class PeerLink {
     return link;
   }
 
-  /** Bytes that have come, also of pieces that are not whole yet: to tell a slow peer from a silent one. */
+  /**
+   * Bytes of answers to requests, also of a piece that is not whole yet: to tell a slow peer from a silent one. Pongs and
+   * news of pieces don't count: a peer that sends only those serves nobody.
+   */
   get receivedBytes(): number {
-    return this.#connection.receivedBytes;
+    const readingBytes = this.#reading ? this.#connection.receivedBytes - this.#readingFromBytes : 0;
+    return this.#answeredBytes + readingBytes;
   }
 
   get isIdle(): boolean {
@@ -132,6 +141,10 @@ export class PeerLink {
   open(group: GroupId, file: FileId, tree: PieceTree, handler: ChannelHandler): Channel {
     this.#lastChannel += 1;
     const channel = new Channel(this, this.#lastChannel, tree, handler);
+    if (this.#ended) {
+      queueMicrotask(() => handler.closed(new Error('the connection is gone')));
+      return channel;
+    }
     this.#channels.set(channel.id, channel);
     this.send(encodeFrame(FrameType.Open, { id: channel.id, body: encodeCbor({ group, file }) }));
     return channel;
@@ -157,11 +170,18 @@ export class PeerLink {
   }
 
   place(header: FrameHeader): BodyPlace {
-    if (header.type !== FrameType.Piece) return 'buffer';
+    if (header.type !== FrameType.Piece && header.type !== FrameType.Opened) return 'buffer';
     const channel = this.#channels.get(header.id);
     if (!channel) {
-      if (header.id > this.#lastChannel) throw new ProtocolViolation('a piece on a channel that was never opened');
+      if (header.id > this.#lastChannel) throw new ProtocolViolation('a frame on a channel that was never opened');
+      if (header.type === FrameType.Piece) this.#answeredBytes += header.lengthBytes;
       return 'skip';
+    }
+    if (header.type === FrameType.Opened) {
+      if (header.lengthBytes !== Math.ceil(channel.tree.pieceCount / 8)) {
+        throw new ProtocolViolation('bitfield of the wrong length');
+      }
+      return 'buffer';
     }
     const slot = channel.slots.get(header.aux);
     if (!slot) throw new ProtocolViolation('a piece that was not asked for');
@@ -169,6 +189,7 @@ export class PeerLink {
       throw new ProtocolViolation(`piece ${header.aux} of ${header.lengthBytes} bytes`);
     }
     this.#reading = { channel, index: header.aux, slot };
+    this.#readingFromBytes = this.#connection.receivedBytes;
     return slot.body(header.lengthBytes);
   }
 
@@ -196,6 +217,7 @@ export class PeerLink {
         const slot = channel.slots.get(frame.aux);
         if (!slot) throw new ProtocolViolation('a rejection of what was not asked for');
         channel.slots.delete(frame.aux);
+        this.#answeredBytes += FRAME_HEADER_BYTES;
         this.#slots.release(slot);
         channel.handler.rejected(frame.aux);
         return;
@@ -213,6 +235,7 @@ export class PeerLink {
   }
 
   ended(error: Error): void {
+    this.#ended = true;
     const reading = this.#reading;
     this.#reading = undefined;
     if (reading && !reading.channel.slots.has(reading.index)) this.#slots.release(reading.slot);
@@ -230,6 +253,7 @@ export class PeerLink {
     this.#reading = undefined;
     if (!reading) return;
     const { channel, index, slot } = reading;
+    this.#answeredBytes += channel.tree.place(index).lengthBytes;
     if (this.#channels.get(channel.id) !== channel) {
       this.#slots.release(slot);
       return;

@@ -39,6 +39,8 @@ function kept<S extends Socket>(socket: S): S {
   return socket;
 }
 
+const closed = (socket: Socket) => new Promise<void>((resolve) => socket.once('close', () => resolve()));
+
 const plain = () => kept(connectPlain(server.address.port, server.address.host));
 
 function tls(options: ConnectionOptions = {}): TLSSocket {
@@ -121,7 +123,7 @@ describe('a stranger', () => {
   it.each(strangers)('who %s is turned away, and others are served', async (_, arrive) => {
     const socket = arrive();
     socket.resume();
-    await once(socket, 'close');
+    await closed(socket);
     expect(server.connectionCount).toBe(0);
     await expectServing();
   });
@@ -140,7 +142,7 @@ describe('a stranger', () => {
     half.write(Buffer.from([22, 3, 1, 2, 0]));
     const client = await RawEnd.dial(server.address, identity);
     await accepted;
-    const gone = [once(idle, 'close'), once(half, 'close'), client.ended];
+    const gone = [closed(idle), closed(half), client.ended];
     idle.resume();
     half.resume();
     await server.close();
@@ -169,7 +171,6 @@ describe('dialling', () => {
   }
 
   it('someone who shows another key is refused before a byte of ours is sent', async () => {
-    const accepted = server.accepted();
     const refused = dial({
       address: server.address,
       identity,
@@ -179,9 +180,12 @@ describe('dialling', () => {
       handler: new RawEnd(),
     });
     await expect(refused).rejects.toMatchObject({ code: 'pin-mismatch' });
-    const end = await accepted;
-    await end.ended;
-    expect(end.connection.receivedBytes).toBe(0);
+    const friend = await RawEnd.dial(server.address, await newIdentity());
+    for (let end = await server.accepted(); end.connection.peerId === identity.id; end = await server.accepted()) {
+      await end.ended;
+      expect(end.connection.receivedBytes).toBe(0);
+    }
+    friend.connection.close();
   });
 
   it('a port that speaks another of our protocols fails', async () => {
@@ -233,7 +237,7 @@ describe('the hello', () => {
     const error = await end.ended;
     expect(error).toBeInstanceOf(ProtocolViolation);
     expect(error?.message).toMatch(reason);
-    await once(socket, 'close');
+    await closed(socket);
     expect(server.connectionCount).toBe(0);
     await expectServing();
   });
@@ -272,7 +276,7 @@ describe('a frame', () => {
     const { socket, end } = await saying(hello(), bytes);
     socket.resume();
     expect(await end.ended).toBeInstanceOf(ProtocolViolation);
-    await once(socket, 'close');
+    await closed(socket);
     await expectServing();
   });
 

@@ -23,6 +23,7 @@ import type { Download } from '../swarm/download-handle.ts';
 import { DownloadManager } from '../swarm/download-manager.ts';
 import { PeerLinks } from '../swarm/peer-links.ts';
 import { PeerServer } from '../swarm/peer-server.ts';
+import { TokenBucket } from '../swarm/token-bucket.ts';
 import { Catalog, type Share } from './catalog.ts';
 import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
@@ -105,6 +106,7 @@ export class Client implements ClientApi {
       logger,
       pipeline: options.pipeline,
       peersMax: options.peersMax ?? PEERS_MAX_DEFAULT,
+      limit: new TokenBucket(options.downloadLimit, clock.monotonicMs()),
       onFinished: async (order, stamp) => {
         const { group, groupName, destination: path, file } = order;
         this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
@@ -147,6 +149,7 @@ export class Client implements ClientApi {
         identity,
         slots: engine.slots,
         shares: client.#shares,
+        bytesPerSecondMax: options.uploadLimit,
         trusts: client.#session.trusts,
         clock,
         logger,

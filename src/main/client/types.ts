@@ -111,6 +111,9 @@ export interface ClientOptions {
   readonly pipeline?: number;
   /** Connections of one download. Default: 50. */
   readonly peersMax?: number;
+  /** Bytes a second of all uploads, of all downloads together. Default: no limit. */
+  readonly uploadLimit?: number;
+  readonly downloadLimit?: number;
   /** Of the files that this client shares; a power of two, 16 KiB to 16 MiB. Default: 512 KiB. */
   readonly pieceSizeBytes?: number;
   /** Accept the key that a tracker shows now in place of the one stored before. Default: false. */

@@ -20,13 +20,13 @@ import {
   FrameType,
 } from '../../protocol/frame.ts';
 import type { DeviceId, TrackerId } from '../../protocol/ids.ts';
-import { PROTOCOL_VERSION, SILENCE_MS_MAX } from '../../protocol/limits.ts';
+import { CONTROL_BODY_BYTES_MAX, PROTOCOL_VERSION, SILENCE_MS_MAX } from '../../protocol/limits.ts';
 import { encodeHello, failureSchema, type Hello, helloSchema } from '../../protocol/messages.ts';
 
 export interface ConnectionHandler {
   /** The other side's hello came: frames may follow. */
   ready?(hello: Hello): void;
-  /** Where the body of this frame belongs. Default: memory of the reader's own. */
+  /** Where the body of this frame belongs. Default: memory of the reader's own, for bodies as small as control messages. */
   place?(header: FrameHeader): BodyPlace;
   /** A whole frame. May throw ProtocolViolation, which closes the connection. */
   frame(frame: Frame): void;
@@ -58,6 +58,7 @@ export class Connection {
   #writes: Write[] = [];
   #writing = false;
   #flushQueued = false;
+  /** Bytes accepted by send that have not reached the kernel. Slots don't count: their memory is bounded elsewhere. */
   #backlogBytes = 0;
   #receivedBytes = 0;
   #closed = false;
@@ -86,11 +87,6 @@ export class Connection {
 
   get isClosed(): boolean {
     return this.#closed;
-  }
-
-  /** Bytes accepted by send and sendSlot that have not reached the kernel. */
-  get backlogBytes(): number {
-    return this.#backlogBytes;
   }
 
   /** Bytes that have come, of whole and unfinished frames: to tell a slow side from a silent one. */
@@ -139,7 +135,6 @@ export class Connection {
       done();
       return;
     }
-    this.#backlogBytes += memory.length;
     this.#writes.push({ bytes: memory, done });
     this.#flush();
   }
@@ -192,7 +187,11 @@ export class Connection {
   /** Before the hello a stranger can't make us hold more than a hello. */
   #place(header: FrameHeader): BodyPlace {
     if (!this.#greeted && header.type !== FrameType.Hello) throw new ProtocolViolation('no hello at the start');
-    return this.#handler?.place?.(header) ?? 'buffer';
+    if (this.#handler?.place) return this.#handler.place(header);
+    // Pieces and bitfields are larger; who awaits them says where they belong.
+    if (header.lengthBytes > CONTROL_BODY_BYTES_MAX)
+      throw new ProtocolViolation(`nobody awaits frame type ${header.type}`);
+    return 'buffer';
   }
 
   #dispatch(frame: Frame): void {
@@ -251,8 +250,8 @@ export class Connection {
     this.#writing = true;
     this.#socket.write(bytes, () => {
       this.#writing = false;
-      this.#backlogBytes -= bytes.length;
-      first.done?.();
+      if (first.done) first.done();
+      else this.#backlogBytes -= bytes.length;
       this.#flush();
     });
   }

@@ -3,6 +3,7 @@
  * `listen` accepts, `dial` connects; both give Connections. There is no plaintext mode and no session resumption.
  */
 import { constants, type X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { type ConnectionOptions, connect, createServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { RequestError } from '../../protocol/errors.ts';
 import type { DeviceId, TrackerId } from '../../protocol/ids.ts';
@@ -31,7 +32,12 @@ const common = (identity: Identity, protocol: Protocol) => ({
 function provenId(socket: TLSSocket): (DeviceId & TrackerId) | undefined {
   const certificate: X509Certificate | undefined = socket.getPeerX509Certificate();
   if (!certificate || socket.isSessionReused()) return undefined;
-  return keyId(certificate.publicKey.export({ type: 'spki', format: 'der' }));
+  try {
+    return keyId(certificate.publicKey.export({ type: 'spki', format: 'der' }));
+  } catch {
+    // A kind of key that TLS knows and Node's crypto does not.
+    return undefined;
+  }
 }
 
 export interface Listener {
@@ -61,6 +67,12 @@ export async function listen(options: {
   });
   server.maxConnections = connectionsMax;
   server.on('tlsClientError', () => {});
+  /** Those still in their handshake too: closing waits for none of them. */
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
   server.on('secureConnection', (socket) => {
     const peerId = provenId(socket);
     if (!peerId || socket.alpnProtocol !== protocol) {
@@ -93,6 +105,7 @@ export async function listen(options: {
     async close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const connection of connections) connection.close();
+      for (const socket of sockets) socket.destroy();
       await closed;
     },
   };

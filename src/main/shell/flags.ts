@@ -38,6 +38,8 @@ interface RawOptions {
   readonly pipeline?: number;
   readonly maxPeers: number;
   readonly pieceSize: number;
+  readonly uploadLimit?: number;
+  readonly downloadLimit?: number;
   readonly acceptNewPin?: true;
   readonly logLevel: string;
 }
@@ -86,6 +88,8 @@ export function parseFlags(words: readonly string[], context: FlagsContext): Par
       wholeNumber(1, REQUESTS_PER_CHANNEL_MAX),
     )
     .option('--max-peers <count>', 'peers connected at once', wholeNumber(1, PEERS_MAX), PEERS_MAX_DEFAULT)
+    .option('--upload-limit <size>', 'bytes a second of all uploads together, such as 20MiB (default: none)', rate)
+    .option('--download-limit <size>', 'bytes a second of all downloads together (default: none)', rate)
     .addOption(
       new Option('--piece-size <size>', 'pieces that upload_file cuts files into: a power of two, 16KiB to 16MiB')
         .argParser(pieceSize)
@@ -127,6 +131,8 @@ function flagsOf(address: Address, trackerInfoPath: string, raw: RawOptions): Cl
       ...(raw.pipeline === undefined ? {} : { pipeline: raw.pipeline }),
       peersMax: raw.maxPeers,
       pieceSizeBytes: raw.pieceSize,
+      ...(raw.uploadLimit === undefined ? {} : { uploadLimit: raw.uploadLimit }),
+      ...(raw.downloadLimit === undefined ? {} : { downloadLimit: raw.downloadLimit }),
       acceptNewPin: raw.acceptNewPin ?? false,
     },
     commands: raw.command ?? [],
@@ -166,6 +172,12 @@ export function parseSize(text: string): number | undefined {
   if (!match || unit === undefined) return undefined;
   const bytes = Number(match[1]) * unit;
   return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+function rate(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes !== undefined && bytes >= KIB) return bytes;
+  throw new InvalidArgumentError('Expected bytes a second, at least 1KiB, such as 20MiB.');
 }
 
 function pieceSize(text: string): number {

@@ -19,6 +19,7 @@ import type { Channel, PeerLink } from './peer-link.ts';
 import type { PeerLinks } from './peer-links.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { DownloadState, DownloadStatus, PeerStatus } from './status.ts';
+import type { TokenBucket } from './token-bucket.ts';
 
 /** A link whose cancelled requests are not answered for so long is given up, so that its slots come back. */
 const SILENT_MS_MAX = 30_000;
@@ -56,6 +57,8 @@ export interface TaskOptions {
   readonly logger: Logger;
   readonly pipeline: number | undefined;
   readonly peersMax: number;
+  /** Of all downloads together. */
+  readonly limit: TokenBucket;
   /** Pieces that are safely in the `.part`; it may hold more. Undefined: there is none yet. */
   readonly resume: Uint8Array | undefined;
   /** The file stands under its name: remember it as a share. */
@@ -433,6 +436,8 @@ export class DownloadTask {
     const { channel, peer } = source;
     const nowMs = this.#now();
     if (!channel || !download.wants(peer.device, nowMs)) return 'enough';
+    // Goes on with the next tick.
+    if (this.#options.limit.waitMs(nowMs) > 0) return 'no-slot';
     const { slots } = this.#options.engine;
     const { pieceSizeBytes } = this.tree;
     const slot = slots.tryTake('download', pieceSizeBytes);
@@ -455,6 +460,7 @@ export class DownloadTask {
       slots.release(slot);
       return 'enough';
     }
+    this.#options.limit.spend(this.tree.place(index).lengthBytes, nowMs);
     channel.request(index, slot);
     return 'asked';
   }

@@ -23,6 +23,7 @@ import type { Identity } from '../net/identity.ts';
 import { type Listener, listen } from '../net/tls.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Logger } from '../support/logger.ts';
+import { TokenBucket } from './token-bucket.ts';
 import { UploadQueue, type UploadRequest } from './upload-queue.ts';
 
 /** A file that we serve, open; whole or as far as it has come. */
@@ -72,12 +73,14 @@ export class PeerServer {
     waitingMax: REQUESTS_PER_CHANNEL_MAX * CHANNELS_PER_LINK_MAX,
     inProcessBytesMax: IN_PROCESS_BYTES_MAX,
   });
+  readonly #limit: TokenBucket;
   #listener: Listener | undefined;
   #stopWaiting: (() => void) | undefined;
   #sentBytes = 0;
 
   private constructor(options: PeerServerOptions) {
     this.#options = options;
+    this.#limit = new TokenBucket(options.bytesPerSecondMax, options.clock.monotonicMs());
   }
 
   /** Throws RequestError('port-taken'). */
@@ -253,18 +256,33 @@ export class PeerServer {
         continue;
       }
       const pieceBytes = channel.served.content.tree.pieceSizeBytes;
+      const waitMs = this.#limit.waitMs(this.#options.clock.monotonicMs());
+      if (waitMs > 0) {
+        this.#pumpLater((go) => this.#options.clock.after(waitMs, go));
+        return;
+      }
       const slot = slots.tryTake('upload', pieceBytes);
       if (!slot) {
-        this.#stopWaiting = slots.wait('upload', pieceBytes, (free) => {
-          this.#stopWaiting = undefined;
-          slots.release(free);
-          this.#pump();
-        });
+        this.#pumpLater((go) =>
+          slots.wait('upload', pieceBytes, (free) => {
+            slots.release(free);
+            go();
+          }),
+        );
         return;
       }
       this.#queue.take();
+      this.#limit.spend(next.request.bytes, this.#options.clock.monotonicMs());
       void this.#serve(next.peer, channel, next.request, slot);
     }
+  }
+
+  /** One reason to wait at a time; `begin` starts waiting and returns how to stop. */
+  #pumpLater(begin: (go: () => void) => () => void): void {
+    this.#stopWaiting = begin(() => {
+      this.#stopWaiting = undefined;
+      this.#pump();
+    });
   }
 
   async #serve(visitor: Visitor, channel: ServedChannel, request: UploadRequest, slot: Slot): Promise<void> {
@@ -346,6 +364,8 @@ export interface PeerServerOptions {
   readonly identity: Identity;
   readonly slots: Slots;
   readonly shares: ShareSource;
+  /** Undefined: as fast as it goes. */
+  readonly bytesPerSecondMax: number | undefined;
   /** Whether a tracker's signature counts. */
   trusts(tracker: TrackerId): boolean;
   readonly clock: Clock;

@@ -118,6 +118,8 @@ export const METHODS = {
       sizeBytes: count,
       pieceSizeBytes: count,
       root: rootSchema,
+      /** Another file under this name gives way to this one; for who shared it, or the group's owner. */
+      replace: v.optional(v.boolean()),
     }),
     /** created: false when the group had this very file already, and the caller only becomes a seeder of it. */
     result: v.object({ group: groupIdSchema, file: fileIdSchema, created: v.boolean(), trackers: count }),
@@ -170,7 +172,15 @@ export const pushSchema = v.variant('type', [
   v.object({ type: v.literal('join-accepted'), groupName: label }),
   v.object({ type: v.literal('join-rejected'), groupName: label }),
   v.object({ type: v.literal('group-inherited'), groupName: label }),
-  v.object({ type: v.literal('file-shared'), groupName: label, userName: label, name: fileName, sizeBytes: count }),
+  v.object({
+    type: v.literal('file-shared'),
+    groupName: label,
+    userName: label,
+    name: fileName,
+    sizeBytes: count,
+    /** The version that it takes the place of. */
+    replaces: v.optional(fileIdSchema),
+  }),
   v.object({ type: v.literal('session-ended') }),
 ]);
 export type Push = v.InferOutput<typeof pushSchema>;

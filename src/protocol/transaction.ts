@@ -52,6 +52,8 @@ export const operationSchema = v.variant('type', [
     pieceSizeBytes: count,
     root: rootSchema,
     by: userIdSchema,
+    /** The version under this name that this one takes the place of. */
+    replaces: v.optional(fileIdSchema),
   }),
 ]);
 export type Operation = v.InferOutput<typeof operationSchema>;

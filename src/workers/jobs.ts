@@ -53,7 +53,26 @@ export type Job =
       readonly known: Uint8Array;
       /** Pieces that have no xxHash64 yet were never kept: they count as wrong without being read. */
       readonly onlySummed: boolean;
+    }
+  /** Which of the file's pieces have the same digest in another file, by both tree files. */
+  | {
+      readonly type: 'match';
+      readonly treeFd: number;
+      readonly pieceCount: number;
+      readonly sourceTreeFd: number;
+      readonly sourcePieceCount: number;
+    }
+  /** Copies pieces from another file, checking each against the tree; takes their xxHash64. */
+  | {
+      readonly type: 'copy';
+      readonly tree: TreeFiles;
+      readonly fileFd: number;
+      readonly sourceFd: number;
+      readonly pairs: PiecePairs;
     };
+
+/** Pairs of pieces with the same digest: index wanted, index in the source, and so on. */
+export type PiecePairs = Uint32Array;
 
 export interface Results {
   /** For each piece: true when it was right and is written. */
@@ -64,6 +83,9 @@ export interface Results {
   readonly hash: { readonly digests: Uint8Array; readonly sums: Uint8Array };
   /** For each piece: 1 when it holds. */
   readonly verify: { readonly right: Uint8Array };
+  readonly match: { readonly pairs: PiecePairs };
+  /** For each pair: 1 when the piece is written now. */
+  readonly copy: { readonly right: Uint8Array };
 }
 
 /** What the system said instead of doing the job, in a form that crosses threads whole. */

@@ -11,7 +11,16 @@ import { blake3 } from '../protocol/digest.ts';
 import { toHex } from '../protocol/ids.ts';
 import { CHECKSUM_BYTES, DIGEST_BYTES } from '../protocol/limits.ts';
 import { PieceTree, rootBytes } from '../protocol/piece-tree.ts';
-import type { Job, JobAnswer, PieceInMemory, PieceOnDisk, Results, TreeFiles, WorkerStart } from './jobs.ts';
+import type {
+  Job,
+  JobAnswer,
+  PieceInMemory,
+  PieceOnDisk,
+  PiecePairs,
+  Results,
+  TreeFiles,
+  WorkerStart,
+} from './jobs.ts';
 
 type Piece = PieceInMemory & PieceOnDisk;
 
@@ -40,6 +49,10 @@ function perform(job: Job): Results[Job['type']] {
       return hash(job.fd, job.positionBytes, job.lengthBytes, job.pieceSizeBytes);
     case 'verify':
       return { right: verify(job) };
+    case 'match':
+      return { pairs: match(job) };
+    case 'copy':
+      return { right: copy(job) };
     default:
       return job satisfies never;
   }
@@ -133,6 +146,65 @@ function verifyOne(tree: TreeFiles, layout: PieceTree, fileFd: number, index: nu
   const sum = new BigUint64Array([h64Raw(bytes)]);
   writeSync(tree.sumsFd, new Uint8Array(sum.buffer), 0, CHECKSUM_BYTES, index * CHECKSUM_BYTES);
   return true;
+}
+
+function copy({ tree, fileFd, sourceFd, pairs }: Extract<Job, { type: 'copy' }>): Uint8Array {
+  const layout = new PieceTree(tree.sizeBytes, tree.pieceSizeBytes);
+  const right = new Uint8Array(pairs.length / 2);
+  for (let at = 0; at < right.length; at += 1) {
+    const index = pairs[2 * at] ?? 0;
+    const { positionBytes, lengthBytes } = layout.place(index);
+    const bytes = scratchOf(lengthBytes);
+    if (!readFully(sourceFd, bytes, (pairs[2 * at + 1] ?? 0) * tree.pieceSizeBytes)) continue;
+    if (!digestHolds(tree, index, bytes)) continue;
+    writeFully(fileFd, bytes, positionBytes);
+    const sum = new BigUint64Array([h64Raw(bytes)]);
+    writeFully(tree.sumsFd, new Uint8Array(sum.buffer), index * CHECKSUM_BYTES);
+    right[at] = 1;
+  }
+  return right;
+}
+
+function writeFully(fd: number, bytes: Uint8Array, positionBytes: number): void {
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, positionBytes + at);
+}
+
+/**
+ * A hash join of two lists of digests: the source's go into a table of twice their number, open addressing, keyed by the
+ * digest's first bytes, which are as random as any hash of them.
+ */
+function match(job: Extract<Job, { type: 'match' }>): PiecePairs {
+  const wanted = digestList(job.treeFd, job.pieceCount);
+  const source = digestList(job.sourceTreeFd, job.sourcePieceCount);
+  const slots = 2 ** Math.ceil(Math.log2(2 * job.sourcePieceCount + 1));
+  const table = new Uint32Array(slots);
+  const digestAt = (list: Buffer, index: number) => list.subarray(index * DIGEST_BYTES, (index + 1) * DIGEST_BYTES);
+  const slotOf = (list: Buffer, index: number) => list.readUInt32LE(index * DIGEST_BYTES) & (slots - 1);
+  for (let index = 0; index < job.sourcePieceCount; index += 1) {
+    let slot = slotOf(source, index);
+    const digest = digestAt(source, index);
+    // Equal pieces (of a sparse file, say) go in once, or their chains would grow without end.
+    while (table[slot] && !digest.equals(digestAt(source, (table[slot] ?? 0) - 1))) slot = (slot + 1) & (slots - 1);
+    table[slot] = index + 1;
+  }
+  const pairs: number[] = [];
+  for (let index = 0; index < job.pieceCount; index += 1) {
+    const digest = digestAt(wanted, index);
+    for (let slot = slotOf(wanted, index); table[slot]; slot = (slot + 1) & (slots - 1)) {
+      const candidate = (table[slot] ?? 0) - 1;
+      if (!digest.equals(digestAt(source, candidate))) continue;
+      pairs.push(index, candidate);
+      break;
+    }
+  }
+  return Uint32Array.from(pairs);
+}
+
+/** The first digests of a tree file; where it is shorter, zeros, which no piece has. */
+function digestList(fd: number, count: number): Buffer {
+  const list = Buffer.alloc(count * DIGEST_BYTES);
+  readFully(fd, list, 0);
+  return list;
 }
 
 function hash(fd: number, positionBytes: number, lengthBytes: number, pieceSizeBytes: number): Results['hash'] {

@@ -7,7 +7,10 @@ import { downloadStatus, FakeClient, FakeDownload } from '../support/fake-client
 async function run(client: FakeClient, line: string) {
   const interpreted = interpret(COMMANDS, line, '/home/swas');
   if (!interpreted) throw new Error('nothing to run');
-  return interpreted.command.run({ client, onShareProgress: () => {} }, interpreted.words);
+  return interpreted.command.run(
+    { client, onShareProgress: () => {}, options: interpreted.options },
+    interpreted.words,
+  );
 }
 
 const text = async (client: FakeClient, line: string) => (await run(client, line)).text;
@@ -28,7 +31,7 @@ describe('the table', () => {
         'accept_request <group_id> <user_id>',
         'list_groups',
         'list_files <group_id>',
-        'upload_file <file_path> <group_id>',
+        'upload_file [--replace] <file_path> <group_id>',
         'download_file <group_id> <file_name> <destination_path>',
         'show_downloads',
       ]),
@@ -54,6 +57,11 @@ describe('the table', () => {
       'upload_file ~/libc.pdf pdfs',
       'uploadFile /home/swas/libc.pdf pdfs',
       'Shared libc.pdf in pdfs: 2.0 MiB in 4 pieces.',
+    ],
+    [
+      'check_file --repair pdfs a.bin',
+      'checkFile pdfs a.bin --repair',
+      '1 piece of 4 of /home/swas/a.bin is wrong. Mend it: check_file --repair pdfs a.bin',
     ],
     ['pause_download pdfs a.bin', 'pauseDownload pdfs a.bin', ''],
     ['resume_download pdfs a.bin', 'resumeDownload pdfs a.bin', ''],

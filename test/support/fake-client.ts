@@ -22,6 +22,7 @@ export function downloadStatus(fields: Partial<DownloadStatus> = {}): DownloadSt
     bytesPerSecond: 0,
     etaSeconds: undefined,
     elapsedMs: 0,
+    copiedBytes: 0,
     peers: [],
     error: undefined,
     ...fields,
@@ -135,6 +136,10 @@ export class FakeClient implements ClientApi {
     for (const step of this.shareSteps) options.onProgress?.(step);
     const name = path.slice(path.lastIndexOf('/') + 1);
     return { name, group, sizeBytes: 2_097_152, pieceCount: 4, root: 'ab'.repeat(32), created: true, elapsedMs: 5 };
+  }
+  async checkFile(group: string, name: string, options: { readonly repair?: boolean } = {}) {
+    this.#acknowledge('checkFile', group, name, ...(options.repair ? ['--repair'] : []));
+    return { path: `/home/swas/${name}`, pieceCount: 4, badPieces: 1, repair: undefined };
   }
   async pauseDownload(group: string, name: string) {
     this.#acknowledge('pauseDownload', group, name);

@@ -15,6 +15,8 @@ export class RawEnd implements ConnectionHandler {
   readonly ended: Promise<Error | undefined>;
   /** Where bodies belong, if not where a Connection puts them by itself. */
   place?: (header: FrameHeader) => BodyPlace;
+  /** Hears of each frame at once, if set; those are not kept. */
+  onFrame?: (frame: Frame) => void;
   readonly #settle: (error: Error | undefined) => void;
   readonly #ready = Promise.withResolvers<void>();
   #connection: Connection | undefined;
@@ -79,6 +81,10 @@ export class RawEnd implements ConnectionHandler {
   }
 
   frame(frame: Frame): void {
+    if (this.onFrame) {
+      this.onFrame(frame);
+      return;
+    }
     this.#frames.push({ ...frame, body: frame.body.slice() });
     this.#wake.resolve();
     this.#wake = Promise.withResolvers();
@@ -108,7 +114,11 @@ export class RawServer {
     this.#waiting = waiting;
   }
 
-  static async start(protocol: Protocol = 'p2pfs-peer/1'): Promise<RawServer> {
+  /** `onFrame`: answers each frame at once; without it, frames are kept. */
+  static async start(
+    protocol: Protocol = 'p2pfs-peer/1',
+    onFrame?: (frame: Frame, end: RawEnd) => void,
+  ): Promise<RawServer> {
     const identity = await newIdentity();
     const ends: RawEnd[] = [];
     const waiting: ((end: RawEnd) => void)[] = [];
@@ -119,6 +129,7 @@ export class RawServer {
       connectionsMax: 100,
       accept: (connection) => {
         const end = new RawEnd().attach(connection);
+        if (onFrame) end.onFrame = (frame) => onFrame(frame, end);
         const next = waiting.shift();
         if (next) next(end);
         else ends.push(end);

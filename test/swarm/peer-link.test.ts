@@ -2,7 +2,6 @@
  * The downloading end of a peer connection, over real TLS, against serving peers made by hand: what a good one says, and
  * everything a bad one can. Whatever happens, each slot comes back exactly once.
  */
-import { setImmediate } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type Slot, Slots } from '../../src/main/engine/slots.ts';
 import { newIdentity } from '../../src/main/net/identity.ts';
@@ -16,6 +15,7 @@ import { OPENED_COMPLETE, openSchema } from '../../src/protocol/messages.ts';
 import { PieceTree } from '../../src/protocol/piece-tree.ts';
 import { GROUP, USER } from '../support/keys.ts';
 import { type RawEnd, RawServer } from '../support/raw-end.ts';
+import { until } from '../support/until.ts';
 
 const PIECE = 16 * KIB;
 const FILE = '6'.repeat(32) as FileId;
@@ -204,7 +204,7 @@ describe('a channel that is closed while its pieces are on their way', () => {
     const other = new Watched(link, '7'.repeat(32) as FileId);
     const { id: otherId } = await peer.next(FrameType.Open);
     peer.send(opened(otherId), whole.subarray(0, 8000));
-    while (link.receivedBytes === 0) await setImmediate();
+    await until(() => link.receivedBytes > 0);
     const ofThree = held();
     watched.channel.close();
     expect(held()).toBe(ofThree / 3);

@@ -114,7 +114,7 @@ const CASES: readonly (readonly [string, Parameters<Town['ask']>[0], Ask, string
     'another file of the same name',
     swas,
     { method: 'add_file', params: { group: 'pdfs', ...file, root: root(8) } },
-    'name-taken | "pdfs" has another file named "libc.pdf" | rename your file and share it again',
+    'name-taken | "pdfs" has another file named "libc.pdf" | rename your file and share it again, or put it in its place: upload_file --replace',
   ],
   [
     'the same file in other pieces',

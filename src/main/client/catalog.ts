@@ -27,6 +27,9 @@ export interface StoredSession {
   readonly token: Uint8Array;
 }
 
+/** Files looked into for pieces that need not be fetched. */
+const SIMILAR_MAX = 256;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS session (
     only INTEGER PRIMARY KEY CHECK (only = 1), userName TEXT NOT NULL, token BLOB NOT NULL
@@ -101,6 +104,23 @@ export class Catalog {
     return this.#database
       .prepare<[string, string], Share>('SELECT * FROM shares WHERE "group" = ? AND file = ?')
       .get(group, file);
+  }
+
+  /** Every share of this name, in every group of this name that there ever was. */
+  sharesNamed(groupName: string, name: string): readonly Share[] {
+    return this.#database
+      .prepare<[string, string], Share>('SELECT * FROM shares WHERE groupName = ? AND name = ? ORDER BY rowid DESC')
+      .all(groupName, name);
+  }
+
+  /** Files that may hold pieces of another: of the same piece size, those of the same name first, then the newest. */
+  similar(name: string, pieceSizeBytes: number, root: Root, isSinglePiece: boolean): readonly Share[] {
+    const matches = isSinglePiece ? 'root = @root' : 'pieceSizeBytes = @pieceSizeBytes AND sizeBytes > @pieceSizeBytes';
+    return this.#database
+      .prepare<[object], Share>(
+        `SELECT * FROM shares WHERE ${matches} GROUP BY path, root ORDER BY name = @name DESC, rowid DESC LIMIT ${SIMILAR_MAX}`,
+      )
+      .all({ name, pieceSizeBytes, root });
   }
 
   shares(): readonly Share[] {

@@ -21,6 +21,7 @@ import { type Logger, silentLogger } from '../support/logger.ts';
 import { readTrackerFile } from '../support/tracker-file.ts';
 import type { Download } from '../swarm/download-handle.ts';
 import { DownloadManager } from '../swarm/download-manager.ts';
+import type { DownloadOrder } from '../swarm/download-task.ts';
 import { PeerLinks } from '../swarm/peer-links.ts';
 import { PeerServer } from '../swarm/peer-server.ts';
 import { TokenBucket } from '../swarm/token-bucket.ts';
@@ -34,6 +35,7 @@ import {
   type ClientApi,
   type ClientOptions,
   defaultWorkers,
+  type FileCheck,
   MEMORY_BYTES_DEFAULT,
   type Notice,
   PEERS_MAX_DEFAULT,
@@ -111,6 +113,8 @@ export class Client implements ClientApi {
         const { group, groupName, destination: path, file } = order;
         this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
       },
+      localFiles: ({ name, pieceSizeBytes, sizeBytes, root }) =>
+        catalog.similar(name, pieceSizeBytes, root, sizeBytes <= pieceSizeBytes),
       onLost: ({ group, file }) => catalog.removeShare(group, file.file),
       onChange: (download) => this.#downloadChanged(download),
     });
@@ -248,8 +252,9 @@ export class Client implements ClientApi {
   async uploadFile(
     path: string,
     group: string,
-    { onProgress }: { readonly onProgress?: (progress: ShareProgress) => void } = {},
+    options: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void } = {},
   ): Promise<SharedFile> {
+    const { replace = false, onProgress } = options;
     const pieceSizeBytes = this.#pieceSizeBytes;
     const startedMs = this.#parts.clock.monotonicMs();
     const name = basename(path).normalize('NFC');
@@ -273,6 +278,7 @@ export class Client implements ClientApi {
       sizeBytes,
       pieceSizeBytes,
       root,
+      ...(replace ? { replace } : {}),
     });
     this.#addShare({
       group: added.group,
@@ -306,6 +312,37 @@ export class Client implements ClientApi {
 
   cancelDownload(group: string, name: string): Promise<readonly Download[]> {
     return this.#manager.cancel(group, name);
+  }
+
+  /**
+   * Reads a shared file again, all of it, and says which pieces are no longer right; with `repair`, has those fetched
+   * from the group. Rejects with RequestError('not-shared') when this client never shared or fetched it.
+   */
+  async checkFile(
+    groupName: string,
+    name: string,
+    options: { readonly repair?: boolean; readonly onProgress?: (progress: ShareProgress) => void } = {},
+  ): Promise<FileCheck> {
+    const [share] = this.#parts.catalog.sharesNamed(groupName, name);
+    if (!share) {
+      throw new RequestError('not-shared', `this client has no ${name} of ${groupName}`, 'download_file fetches it');
+    }
+    const { path, sizeBytes, pieceSizeBytes } = share;
+    const checked = await this.#parts.engine.check(share, path, (doneBytes) =>
+      options.onProgress?.({ path, doneBytes, sizeBytes }),
+    );
+    const { filePieceCount: pieceCount } = new PieceTree(sizeBytes, pieceSizeBytes);
+    const badPieces = pieceCount - checked.rightFilePieces;
+    if (badPieces === 0) {
+      this.#addShare({ ...share, mtimeMs: checked.stamp.mtimeMs });
+      return { path, pieceCount, badPieces, repair: undefined };
+    }
+    this.#shares.reportBroken(share, `${badPieces} of its ${pieceCount} pieces are not what they were`);
+    if (!options.repair) return { path, pieceCount, badPieces, repair: undefined };
+    const { group, file, root } = share;
+    const record = { file, name, sizeBytes, pieceSizeBytes, root };
+    const order = { group, groupName, file: record, destination: path };
+    return { path, pieceCount, badPieces, repair: await this.#manager.repair(order, checked.right) };
   }
 
   downloads(): readonly Download[] {
@@ -359,7 +396,23 @@ export class Client implements ClientApi {
   }
 
   #renewPresence(): void {
-    if (this.#login && this.#session.isConnected) void this.#presence.renew();
+    if (!this.#login || !this.#session.isConnected) return;
+    void this.#presence.renew();
+    for (const order of this.#manager.orders()) void this.#lookForNewVersion(order);
+  }
+
+  /** A download of a version that the group no longer has would wait for ever. */
+  async #lookForNewVersion(order: DownloadOrder): Promise<void> {
+    const { groupName, file } = order;
+    try {
+      const found = await this.#session.call('find_file', { group: groupName, name: file.name });
+      if (found.group === order.group && found.file.file !== file.file) {
+        await this.#manager.switchVersion(order, found.file);
+      }
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#parts.logger.debug({ file: file.name, reason: error.message }, 'not found any more');
+    }
   }
 
   #sessionEnded(reason: string): void {
@@ -395,8 +448,11 @@ export class Client implements ClientApi {
         this.#notify({ type: push.type, group: push.groupName });
         return;
       case 'file-shared': {
-        const { groupName: group, userName: user, name, sizeBytes } = push;
-        this.#notify({ type: 'file-shared', group, user, name, sizeBytes });
+        const { groupName: group, userName: user, name, sizeBytes, replaces } = push;
+        this.#notify({ type: 'file-shared', group, user, name, sizeBytes, isNewVersion: replaces !== undefined });
+        for (const order of this.#manager.orders()) {
+          if (order.file.file === replaces) void this.#lookForNewVersion(order);
+        }
         return;
       }
       case 'session-ended':
@@ -408,10 +464,12 @@ export class Client implements ClientApi {
   }
 
   #notify(notice: Notice): void {
-    this.#earlyNotices?.push(notice);
+    if (this.#earlyNotices && this.#earlyNotices.length < EARLY_NOTICES_MAX) this.#earlyNotices.push(notice);
     for (const listener of this.#noticeListeners) listener(notice);
   }
 }
+
+const EARLY_NOTICES_MAX = 100;
 
 const requestId = () => newId<RequestId>();
 

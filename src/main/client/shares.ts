@@ -75,6 +75,11 @@ export class Shares implements ShareSource {
     }
   }
 
+  /** A check found it wrong. */
+  reportBroken(share: Share, reason: string): void {
+    this.#break(share, reason);
+  }
+
   #break(share: Share, reason: string): void {
     if (this.#broken.has(keyOf(share))) return;
     this.#broken.add(keyOf(share));

@@ -25,6 +25,14 @@ export interface SharedFile {
   readonly elapsedMs: number;
 }
 
+export interface FileCheck {
+  readonly path: string;
+  readonly pieceCount: number;
+  readonly badPieces: number;
+  /** The download that mends it, where it was asked for and is needed. */
+  readonly repair: Download | undefined;
+}
+
 /** One download of one file: polled, awaited or listened to. */
 export interface Download {
   status(): DownloadStatus;
@@ -57,6 +65,8 @@ export type Notice =
       readonly user: string;
       readonly name: string;
       readonly sizeBytes: number;
+      /** It takes the place of an older version under this name. */
+      readonly isNewVersion: boolean;
     }
   | { readonly type: 'share-broken'; readonly path: string; readonly reason: string }
   | { readonly type: 'download-ended'; readonly status: DownloadStatus };
@@ -84,8 +94,14 @@ export interface ClientApi {
   uploadFile(
     path: string,
     group: string,
-    options?: { readonly onProgress?: (progress: ShareProgress) => void },
+    options?: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
   ): Promise<SharedFile>;
+  /** Reads a shared file again; with `repair`, has wrong pieces fetched from the group. */
+  checkFile(
+    group: string,
+    name: string,
+    options?: { readonly repair?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
+  ): Promise<FileCheck>;
   /** Resolves as soon as the download runs (or waits for peers). */
   downloadFile(group: string, name: string, destination: string): Promise<Download>;
   /** Pausing, taking up again and giving up: all downloads of that file, whatever their destination. */

@@ -10,7 +10,7 @@ import { invariant } from '../../protocol/errors.ts';
 import type { Root } from '../../protocol/ids.ts';
 import { MIB } from '../../protocol/limits.ts';
 import type { Level, PieceTree } from '../../protocol/piece-tree.ts';
-import type { PieceInMemory, PieceOnDisk, TreeFiles } from '../../workers/jobs.ts';
+import type { PieceInMemory, PieceOnDisk, PiecePairs, TreeFiles } from '../../workers/jobs.ts';
 import { Lane } from './lane.ts';
 import { diskError, JobError, settleAll, type WorkerPool } from './pool.ts';
 import type { Slot } from './slots.ts';
@@ -118,6 +118,38 @@ export class Content {
       }
     };
     await settleAll(Array.from({ length: this.#pool.size }, worker));
+  }
+
+  /** Pieces of this file that another has too, by their digests; both files' level 1 must be whole. */
+  match(source: Content): Promise<PiecePairs> {
+    const { tree } = this;
+    if (tree.pieceSizeBytes !== source.tree.pieceSizeBytes) return Promise.resolve(new Uint32Array());
+    // The digest of a lone piece is in no tree file, but then its root says the same.
+    if (this.root === source.root && tree.filePieceCount === 1) return Promise.resolve(Uint32Array.of(0, 0));
+    if (tree.filePieceCount <= 1 || source.tree.filePieceCount <= 1) return Promise.resolve(new Uint32Array());
+    return this.#withBoth(source, async () => {
+      const { pairs } = await this.#pool.run({
+        type: 'match',
+        treeFd: this.#files.treeFd,
+        pieceCount: tree.filePieceCount,
+        sourceTreeFd: source.#files.treeFd,
+        sourcePieceCount: source.tree.filePieceCount,
+      });
+      return pairs;
+    });
+  }
+
+  /** Copies pieces that match() found, each checked on the way. For each pair: 1 when the piece is written now. */
+  copy(source: Content, pairs: PiecePairs): Promise<Uint8Array> {
+    return this.#withBoth(source, async () => {
+      const { fileFd } = this.#files;
+      const job = { type: 'copy', tree: this.#treeFiles, fileFd, sourceFd: source.#files.fileFd, pairs } as const;
+      return (await this.#pool.run(job)).right;
+    });
+  }
+
+  #withBoth<T>(source: Content, task: () => Promise<T>): Promise<T> {
+    return source.#guarded(() => this.#guarded(task));
   }
 
   /** Returns when what was kept so far survives a power loss. */

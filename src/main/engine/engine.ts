@@ -5,7 +5,7 @@
  * A file that is downloaded stands under its own name only once it is complete, and never in place of another.
  */
 import { close as closeFd, constants, open as openFd, type Stats } from 'node:fs';
-import { type FileHandle, link, mkdir, open, rename, rm, stat, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, open, rename, rm, stat, statfs, truncate, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Bitfield } from '../../protocol/bitfield.ts';
@@ -103,9 +103,21 @@ export class Engine {
     return content;
   }
 
-  /** Opens the `.part` of a download that was interrupted. */
-  openPart(facts: ContentFacts, partPath: string): Promise<Content> {
-    return this.#open(facts, partPath, constants.O_RDWR);
+  /** Opens what is there of a download, or of a file that is to be repaired, for writing; makes it the right size. */
+  async openPart(facts: ContentFacts, path: string): Promise<Content> {
+    const content = await this.#open(facts, path, constants.O_RDWR);
+    try {
+      if ((await stat(path)).size !== facts.sizeBytes) await truncate(path, facts.sizeBytes);
+    } catch (error) {
+      await content.release();
+      throw diskError(error, path);
+    }
+    return content;
+  }
+
+  /** Opens a shared file for reading whatever has become of it: only for uses that check each piece. */
+  openUnchecked(facts: ContentFacts, path: string): Promise<Content> {
+    return this.#open(facts, path, constants.O_RDONLY);
   }
 
   /** Removes the `.part` of a download that is given up. */
@@ -130,8 +142,13 @@ export class Engine {
       await rename(part, destination).catch((renameError) => Promise.reject(diskError(renameError, destination)));
     }
     content.path = destination;
-    const { size, mtimeMs } = await stat(destination);
-    return { sizeBytes: size, mtimeMs };
+    return this.stampOf(destination);
+  }
+
+  async stampOf(path: string): Promise<FileStamp> {
+    const found = await statOf(path);
+    if (!found) throw new RequestError('file-missing', `there is no ${path}`);
+    return { sizeBytes: found.size, mtimeMs: found.mtimeMs };
   }
 
   /** After a crash: whether a finished file is whole. One that its owner has changed since is no longer ours to judge. */
@@ -141,6 +158,35 @@ export class Engine {
     try {
       const known = new Bitfield(content.tree.pieceCount);
       return (await content.verify({ levels: content.tree.levels.toReversed(), known, onlySummed: false })).complete;
+    } finally {
+      await content.release();
+    }
+  }
+
+  /** Reads a shared file, all of it: the bits of its right pieces, upper levels included, and its stamp. */
+  async check(
+    facts: ContentFacts,
+    path: string,
+    onProgress: (doneBytes: number) => void,
+  ): Promise<{ right: Uint8Array; rightFilePieces: number; stamp: FileStamp }> {
+    const content = await this.#open(facts, path, constants.O_RDONLY);
+    try {
+      const { tree } = content;
+      const { size, mtimeMs } = await stat(path);
+      if (size > facts.sizeBytes) throw grown(path);
+      let donePieces = 0;
+      const right = await content.verify({
+        levels: tree.levels.toReversed(),
+        known: new Bitfield(tree.pieceCount),
+        onlySummed: false,
+        onProgress: (pieces) => {
+          donePieces += pieces;
+          onProgress(Math.min(facts.sizeBytes, donePieces * facts.pieceSizeBytes));
+        },
+      });
+      let rightFilePieces = 0;
+      for (let index = 0; index < tree.filePieceCount; index += 1) if (right.has(index)) rightFilePieces += 1;
+      return { right: right.toBytes(), rightFilePieces, stamp: { sizeBytes: size, mtimeMs } };
     } finally {
       await content.release();
     }
@@ -264,5 +310,17 @@ async function checkRoom(directory: string, neededBytes: number): Promise<void> 
 const changedMeanwhile = (path: string) =>
   new RequestError('file-changed', `${path} changed while it was read`, 'share it again once it is finished');
 
+/** It may hold all its pieces and is still another file: mending it would cut off what somebody has added. */
+const grown = (path: string) =>
+  new RequestError(
+    'file-changed',
+    `${path} is longer than it was when it was shared`,
+    'share the new version: upload_file --replace',
+  );
+
 const changedSince = (path: string) =>
-  new RequestError('file-changed', `${path} has changed since it was shared`, 'share it again under another name');
+  new RequestError(
+    'file-changed',
+    `${path} has changed since it was shared`,
+    'share the new version: upload_file --replace',
+  );

@@ -34,11 +34,15 @@ export interface Outcome {
 export interface CommandContext {
   readonly client: ClientApi;
   readonly onShareProgress: (group: string, progress: ShareProgress) => void;
+  /** Those of the command's options that were given. */
+  readonly options: ReadonlySet<string>;
 }
 
 export interface Command {
   readonly name: string;
   readonly parameters: readonly Parameter[];
+  /** Words such as `--replace` that may stand anywhere behind the name. */
+  readonly options: readonly string[];
   readonly help: string;
   /** Called with one word for each parameter; an optional one may be missing. */
   readonly run: (context: CommandContext, words: readonly string[]) => Promise<Outcome>;
@@ -49,9 +53,13 @@ export type Arguments<P extends readonly Parameter[]> = {
   readonly [K in keyof P]: P[K] extends { readonly optional: true } ? string | undefined : string;
 };
 
-/** `create_user <user_id> <passwd>`, `help [command]`. */
-export function usageOf({ name, parameters }: Pick<Command, 'name' | 'parameters'>): string {
-  return [name, ...parameters.map((p) => (p.optional ? `[${p.name}]` : `<${p.name}>`))].join(' ');
+/** `create_user <user_id> <passwd>`, `help [command]`, `check_file [--repair] <group_id> <file_name>`. */
+export function usageOf({ name, parameters, options }: Pick<Command, 'name' | 'parameters' | 'options'>): string {
+  return [
+    name,
+    ...options.map((option) => `[${option}]`),
+    ...parameters.map((p) => (p.optional ? `[${p.name}]` : `<${p.name}>`)),
+  ].join(' ');
 }
 
 /** Whether there are as many words as the command takes. */

@@ -31,6 +31,8 @@ const PASSWORD = { name: 'passwd', kind: 'secret' } as const;
 const LOCAL_FILE = { name: 'file_path', kind: 'path' } as const;
 const SHARED_FILE = { name: 'file_name', kind: 'file' } as const;
 const DESTINATION = { name: 'destination_path', kind: 'path' } as const;
+const REPLACE = '--replace';
+const REPAIR = '--repair';
 const COMMAND = { name: 'command', kind: 'command', optional: true } as const;
 
 const STANDINGS: Readonly<Record<GroupListing['standing'], string>> = {
@@ -45,11 +47,13 @@ function entry<const P extends readonly Parameter[]>(
   parameters: P,
   help: string,
   run: (context: CommandContext, words: Arguments<P>) => Promise<Outcome>,
+  options: readonly string[] = [],
 ): Command {
   const isComplete = (words: readonly (string | undefined)[]): words is Arguments<P> => countFits(parameters, words);
   return {
     name,
     parameters,
+    options,
     help,
     run(context, words) {
       invariant(isComplete(words), `${name} is run with ${words.length} words`);
@@ -179,19 +183,53 @@ export const COMMANDS: readonly Command[] = [
           : `No files in ${printable(group)} yet. Share one: upload_file <file_path> ${typed(group)}`,
     };
   }),
-  entry('upload_file', [LOCAL_FILE, GROUP], 'share a file with a group', async (context, [path, group]) => {
-    const shared = await context.client.uploadFile(path, group, {
-      onProgress: (progress) => context.onShareProgress(group, progress),
-    });
-    const { name, sizeBytes, pieceCount, root, created, elapsedMs } = shared;
-    const what = `${formatSize(sizeBytes)} in ${count(pieceCount, 'piece')}`;
-    return {
-      data: { path, group, name, sizeBytes, pieceCount, root, created, elapsedMs },
-      text: created
-        ? `Shared ${printable(name)} in ${printable(group)}: ${what}.`
-        : `${printable(group)} has ${printable(name)} already; you serve it too now: ${what}.`,
-    };
-  }),
+  entry(
+    'upload_file',
+    [LOCAL_FILE, GROUP],
+    'share a file with a group; --replace: as a new version under its name',
+    async (context, [path, group]) => {
+      const shared = await context.client.uploadFile(path, group, {
+        replace: context.options.has(REPLACE),
+        onProgress: (progress) => context.onShareProgress(group, progress),
+      });
+      const { name, sizeBytes, pieceCount, root, created, elapsedMs } = shared;
+      const what = `${formatSize(sizeBytes)} in ${count(pieceCount, 'piece')}`;
+      return {
+        data: { path, group, name, sizeBytes, pieceCount, root, created, elapsedMs },
+        text: created
+          ? `Shared ${printable(name)} in ${printable(group)}: ${what}.`
+          : `${printable(group)} has ${printable(name)} already; you serve it too now: ${what}.`,
+      };
+    },
+    [REPLACE],
+  ),
+  entry(
+    'check_file',
+    [GROUP, SHARED_FILE],
+    'read a file that you share again; --repair: fetch what is wrong of it',
+    async (context, [group, name]) => {
+      const { path, pieceCount, badPieces, repair } = await context.client.checkFile(group, name, {
+        repair: context.options.has(REPAIR),
+        onProgress: (progress) => context.onShareProgress(group, progress),
+      });
+      const wrong = `${count(badPieces, 'piece')} of ${pieceCount} of ${printable(path)} ${badPieces === 1 ? 'is' : 'are'} wrong`;
+      return {
+        data: {
+          group,
+          name,
+          path,
+          pieceCount,
+          badPieces,
+          ...(repair ? { repair: downloadData(repair.status()) } : {}),
+        },
+        text:
+          badPieces === 0
+            ? `All ${count(pieceCount, 'piece')} of ${printable(path)} are right.`
+            : `${wrong}. ${repair ? 'Fetching them from the group.' : `Mend it: check_file --repair ${typed(group)} ${typed(name)}`}`,
+      };
+    },
+    [REPAIR],
+  ),
   entry(
     'download_file',
     [GROUP, SHARED_FILE, DESTINATION],

@@ -84,6 +84,10 @@ export function sourcesOf(status: DownloadStatus): string {
     total += bytes;
     bytesByUser.set(userName, (bytesByUser.get(userName) ?? 0) + bytes);
   }
+  if (status.copiedBytes > 0) {
+    total += status.copiedBytes;
+    bytesByUser.set('this disk', status.copiedBytes);
+  }
   return [...bytesByUser]
     .sort(([, a], [, b]) => b - a)
     .map(([user, bytes]) => `${printable(user)} ${percentOf(bytes, total)} %`)
@@ -118,6 +122,7 @@ export function downloadData(status: DownloadStatus): { readonly [key: string]: 
     state: status.state,
     sizeBytes: status.sizeBytes,
     doneBytes: status.doneBytes,
+    copiedBytes: status.copiedBytes,
     pieceCount: status.pieceCount,
     donePieces: status.donePieces,
     bytesPerSecond: Math.round(status.bytesPerSecond),

@@ -12,13 +12,17 @@ import { quoteWord, scanLine, splitWords } from './words.ts';
 export interface Interpreted {
   readonly command: Command;
   readonly words: readonly string[];
+  readonly options: ReadonlySet<string>;
 }
 
 /** Undefined for an empty line or a comment. Throws RequestError('bad-request' | 'unknown-command'). */
 export function interpret(commands: readonly Command[], line: string, homeDir: string): Interpreted | undefined {
-  const [first, ...rest] = splitWords(line);
+  const [first, ...all] = splitWords(line);
   if (!first) return undefined;
   const command = findCommand(commands, first.text);
+  const isOption = ({ text, bareStart }: { text: string; bareStart: boolean }) =>
+    bareStart && command.options.includes(text);
+  const rest = all.filter((word) => !isOption(word));
   if (!countFits(command.parameters, rest)) {
     const taken = command.parameters.length === 0 ? 'no arguments' : count(command.parameters.length, 'argument');
     throw new RequestError(
@@ -30,7 +34,7 @@ export function interpret(commands: readonly Command[], line: string, homeDir: s
   const words = rest.map(({ text, bareStart }, index) =>
     bareStart && command.parameters[index]?.kind === 'path' ? expandHome(text, homeDir) : text,
   );
-  return { command, words };
+  return { command, words, options: new Set(all.filter(isOption).map(({ text }) => text)) };
 }
 
 /** `~` and `~/x` as a shell reads them. */

@@ -31,8 +31,11 @@ export function noticeText(notice: Notice): string {
       return `You own ${printable(notice.group)} now.`;
     case 'member-gone':
       return `${printable(notice.user)} is no longer a member of ${printable(notice.group)}.`;
-    case 'file-shared':
-      return `${printable(notice.user)} shared ${printable(notice.name)} (${formatSize(notice.sizeBytes)}) in ${printable(notice.group)}. Get it: download_file ${typed(notice.group)} ${typed(notice.name)} .`;
+    case 'file-shared': {
+      const what = `${printable(notice.name)} (${formatSize(notice.sizeBytes)})`;
+      const shared = notice.isNewVersion ? `shared a new version of ${what}` : `shared ${what}`;
+      return `${printable(notice.user)} ${shared} in ${printable(notice.group)}. Get it: download_file ${typed(notice.group)} ${typed(notice.name)} .`;
+    }
     case 'share-broken':
       return `${printable(notice.path)} is no longer served: ${printable(notice.reason)}.`;
     case 'download-ended':

@@ -28,9 +28,9 @@ export async function runLine(shell: Shell, line: string): Promise<LineResult> {
   try {
     const interpreted = interpret(commands, line, homeDir);
     if (!interpreted) return NOTHING;
-    const { command, words } = interpreted;
+    const { command, words, options } = interpreted;
     const onShareProgress = view.shareProgress.bind(view);
-    const outcome = await command.run({ client, onShareProgress }, words);
+    const outcome = await command.run({ client, onShareProgress, options }, words);
     view.outcome(command.name, outcome);
     return { exitCode: EXIT_CODES.done, ends: outcome.ends ?? false };
   } catch (error) {

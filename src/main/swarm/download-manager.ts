@@ -31,7 +31,7 @@ export interface DownloadStore {
   all(): readonly StoredDownload[];
 }
 
-export interface DownloadManagerOptions extends Omit<TaskOptions, 'resume' | keyof TaskEvents> {
+export interface DownloadManagerOptions extends Omit<TaskOptions, keyof Beginning | keyof TaskEvents> {
   readonly store: DownloadStore;
   /** A download is whole: remember it as a share. */
   onFinished(order: DownloadOrder, stamp: FileStamp): Promise<void>;
@@ -41,6 +41,8 @@ export interface DownloadManagerOptions extends Omit<TaskOptions, 'resume' | key
   onChange(download: Download): void;
 }
 
+/** How a task finds what there is of its file. */
+type Beginning = Pick<TaskOptions, 'resume' | 'inPlace' | 'lookInPlace'>;
 type TaskEvents = Pick<TaskOptions, 'onFinished' | 'onCheckpoint' | 'onSynced' | 'onEnded' | 'onChange'>;
 
 interface Entry {
@@ -54,6 +56,7 @@ export class DownloadManager {
   readonly #entries = new Map<number, Entry>();
   readonly #stopTicking: () => void;
   #closed = false;
+  #lastRepairId = 0;
 
   constructor(options: DownloadManagerOptions) {
     this.#options = options;
@@ -93,7 +96,7 @@ export class DownloadManager {
     const id = store.add({ ...order, destination });
     const have = hasPart ? (earlier?.have ?? nothingOf(order.file)) : undefined;
     try {
-      return await this.#begin({ ...order, id, destination }, have);
+      return await this.#begin({ ...order, id, destination }, { resume: have });
     } catch (error) {
       this.#entries.delete(id);
       if (hasPart) store.update(id, 'failed', earlier?.have);
@@ -115,7 +118,7 @@ export class DownloadManager {
     const found = this.#named(group, name, rests, 'is paused or has failed');
     for (const { order } of found) {
       const stored = this.#options.store.all().find(({ id }) => id === order.id);
-      await this.#begin(order, await this.#resting(order, stored?.have));
+      await this.#begin(order, { resume: await this.#resting(order, stored?.have) });
     }
     return found.map(({ order }) => this.#entries.get(order.id)?.download).filter((download) => download !== undefined);
   }
@@ -128,12 +131,39 @@ export class DownloadManager {
     return found.map(({ download }) => download);
   }
 
+  /** Fetches what is wrong of a file that lies at its destination. Not taken up after a restart: ask for it again. */
+  async repair(order: Omit<DownloadOrder, 'id'>, right: Uint8Array): Promise<Download> {
+    await this.#takeOver(order.destination, order.file.file);
+    this.#lastRepairId -= 1;
+    return this.#begin({ ...order, id: this.#lastRepairId }, { resume: right, inPlace: true });
+  }
+
+  /** Running downloads, to compare with what the tracker knows. */
+  orders(): readonly DownloadOrder[] {
+    return this.#running().map(({ order }) => order);
+  }
+
+  /** A file has a new version: a running download of the old one goes on with it, keeping what has not changed. */
+  async switchVersion(old: DownloadOrder, file: FileRecord): Promise<void> {
+    const entry = this.#entries.get(old.id);
+    if (!entry?.task.isActive) return;
+    await entry.task.stop();
+    entry.download.abandon('there is a new version of the file; it is fetched instead');
+    this.#forget(old.id);
+    const { group, groupName, destination } = old;
+    const id = this.#options.store.add({ group, groupName, file, destination });
+    await this.#takeUpOne({ ...old, id, file }, { resume: nothingOf(file), lookInPlace: true });
+  }
+
   /** Takes up the downloads of the last start: those that ran go on, those that rested are listed. */
   async takeUp(): Promise<void> {
     for (const stored of this.#options.store.all()) {
       if (stored.state === 'finished') await this.#checkFinished(stored);
-      else if (stored.state === 'running') await this.#takeUpOne(stored, stored.have);
-      else this.#add(stored, await this.#resting(stored, stored.have)).rest(stored.state);
+      else {
+        const resume = await this.#resting(stored, stored.have);
+        if (stored.state === 'running') await this.#takeUpOne(stored, { resume });
+        else this.#add(stored, { resume }).rest(stored.state);
+      }
     }
   }
 
@@ -159,13 +189,13 @@ export class DownloadManager {
     throw new RequestError('no-such-download', `nothing named ${name} of ${group} ${what}`, 'see show_downloads');
   }
 
-  async #takeUpOne(order: DownloadOrder, have: Uint8Array | undefined): Promise<void> {
+  async #takeUpOne(order: DownloadOrder, beginning: Beginning): Promise<void> {
     try {
-      await this.#begin(order, await this.#resting(order, have));
+      await this.#begin(order, beginning);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.#options.logger.warn({ file: order.file.name, reason: error.message }, 'a download could not be taken up');
-      this.#options.store.update(order.id, 'failed', have);
+      this.#options.store.update(order.id, 'failed', beginning.resume);
       this.#entries.get(order.id)?.task.rest('failed', error);
     }
   }
@@ -190,14 +220,14 @@ export class DownloadManager {
     logger.warn({ path: stored.destination }, 'a finished file did not survive the crash whole: fetching the rest');
     onLost(stored);
     await engine.unfinish(stored.destination);
-    await this.#takeUpOne(stored, undefined);
+    await this.#takeUpOne(stored, { resume: await this.#resting(stored, undefined) });
   }
 
-  #add(order: DownloadOrder, resume: Uint8Array | undefined): DownloadTask {
+  #add(order: DownloadOrder, beginning: Beginning): DownloadTask {
     const { store, onFinished, onChange } = this.#options;
     const task = new DownloadTask(order, {
       ...this.#options,
-      resume,
+      ...beginning,
       onFinished: async (stamp) => {
         await onFinished(order, stamp);
         store.update(order.id, 'finished', undefined);
@@ -217,9 +247,9 @@ export class DownloadManager {
     return task;
   }
 
-  async #begin(order: DownloadOrder, resume: Uint8Array | undefined): Promise<Download> {
-    const task = this.#add(order, resume);
-    this.#options.store.update(order.id, 'running', resume);
+  async #begin(order: DownloadOrder, beginning: Beginning): Promise<Download> {
+    const task = this.#add(order, beginning);
+    this.#options.store.update(order.id, 'running', beginning.resume);
     await task.start();
     const entry = this.#entries.get(order.id);
     if (!entry) throw new RequestError('cancelled', `the download of ${order.file.name} was cancelled`);

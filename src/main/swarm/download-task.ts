@@ -15,14 +15,17 @@ import type { Slot } from '../engine/slots.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Logger } from '../support/logger.ts';
 import { Download, type Effect } from './download.ts';
+import { bringLocalPieces, type LocalFile, type LocalPiecesOptions } from './local-pieces.ts';
 import type { Channel, PeerLink } from './peer-link.ts';
 import type { PeerLinks } from './peer-links.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { DownloadState, DownloadStatus, PeerStatus } from './status.ts';
 import type { TokenBucket } from './token-bucket.ts';
 
-/** A link whose cancelled requests are not answered for so long is given up, so that its slots come back. */
+/** A link that leaves a cancelled request or an Open unanswered for so long is given up: its slots and place are needed. */
 const SILENT_MS_MAX = 30_000;
+/** What a tracker says when there is no sense in asking again. */
+const FINAL_REFUSALS: ReadonlySet<string> = new Set(['not-a-member', 'no-such-group', 'not-logged-in']);
 const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 30_000;
 /** After each checkpoint, how long until the next: what a crash makes us hash again. */
@@ -61,6 +64,12 @@ export interface TaskOptions {
   readonly limit: TokenBucket;
   /** Pieces that are safely in the `.part`; it may hold more. Undefined: there is none yet. */
   readonly resume: Uint8Array | undefined;
+  /** The file itself is mended where it lies; there is no `.part`. */
+  readonly inPlace?: boolean;
+  /** The `.part` holds bytes of an older version: those that this one has too are kept. */
+  readonly lookInPlace?: boolean;
+  /** Files on this disk that may hold pieces of this one. */
+  localFiles?(file: FileRecord): readonly LocalFile[];
   /** The file stands under its name: remember it as a share. */
   onFinished(stamp: FileStamp): Promise<void>;
   /** These pieces are safely on disk. */
@@ -80,10 +89,11 @@ interface Source {
   state: PeerStatus['state'];
   link: PeerLink | undefined;
   channel: Channel | undefined;
-  /** Cancelled requests that the peer has not answered yet. */
-  readonly cancelled: Set<number>;
+  /** Cancelled requests that the peer has not answered yet, and since when. */
+  readonly cancelled: Map<number, number>;
   receivedBytes: number;
-  heardMs: number;
+  /** When the file was last asked to be opened. */
+  openMs: number;
   keptBytes: number;
   badPieces: number;
   retryMs: number;
@@ -106,11 +116,19 @@ export class DownloadTask {
   #ended: EndState | undefined;
   #error: RequestError | undefined;
   #concluded: Promise<void> | undefined;
-  #finishing = false;
+  #finishing: Promise<void> | undefined;
+  #copiedBytes = 0;
+  #lookedForLocalPieces = false;
+  /** Peers are asked only once it is known what the disk has. */
+  #holdsBack = false;
   #checkpointMs = 0;
   #checkpointCount = 0;
   #stopWatching: (() => void) | undefined;
   #stopWaiting: (() => void) | undefined;
+  /** A slot that was waited for, while it is decided what to ask for with it. */
+  #spareSlot: Slot | undefined;
+  /** Pieces being checked and written. */
+  readonly #keeping = new Set<Promise<void>>();
 
   constructor(order: DownloadOrder, options: TaskOptions) {
     this.order = order;
@@ -125,7 +143,7 @@ export class DownloadTask {
   }
 
   get partPath(): string {
-    return `${this.order.destination}.part`;
+    return this.#options.inPlace ? this.order.destination : `${this.order.destination}.part`;
   }
 
   get content(): Content | undefined {
@@ -148,10 +166,12 @@ export class DownloadTask {
 
   /** Opens the `.part` and begins. Rejects with RequestError when it can't be had; nothing is left then. */
   async start(): Promise<void> {
-    const { engine, resume, random, pipeline, peers } = this.#options;
+    const { engine, resume, random, pipeline, peers, inPlace } = this.#options;
     const { file } = this.order;
     engine.slots.checkFits(Math.min(file.pieceSizeBytes, Math.max(file.sizeBytes, 1)));
-    const content = await (resume ? engine.openPart(file, this.partPath) : engine.createPart(file, this.partPath));
+    const content = await (resume || inPlace
+      ? engine.openPart(file, this.partPath)
+      : engine.createPart(file, this.partPath));
     let have: Bitfield | undefined;
     try {
       if (resume) have = await this.#recover(content, Bitfield.fromBytes(resume, this.tree.pieceCount));
@@ -176,12 +196,14 @@ export class DownloadTask {
       offline: (device) => this.#peerOffline(device),
     });
     this.#stopWatching = stop;
+    this.#lookForLocalPieces();
     await ready;
   }
 
-  /** Stops for now, keeping what is there; resolves when nothing is in flight. */
-  stop(): Promise<void> {
-    return this.#conclude('paused', new RequestError('cancelled', `${this.order.file.name} is paused`));
+  /** Stops for now, keeping what is there; resolves when nothing is in flight. Too late for one that is whole. */
+  async stop(): Promise<void> {
+    await this.#finishing;
+    await this.#conclude('paused', new RequestError('cancelled', `${this.order.file.name} is paused`));
   }
 
   /** Ends the download for good; its `.part` is gone once this resolves. */
@@ -192,7 +214,7 @@ export class DownloadTask {
       return;
     }
     this.#ended = 'cancelled';
-    await this.#options.engine.discardPart(this.partPath);
+    await this.#discardPart();
     this.#options.onEnded('cancelled', undefined);
     this.#settle.reject(error);
     this.#options.onChange();
@@ -227,6 +249,7 @@ export class DownloadTask {
       bytesPerSecond,
       etaSeconds: bytesPerSecond > 0 && leftBytes > 0 ? leftBytes / bytesPerSecond : undefined,
       elapsedMs,
+      copiedBytes: this.#copiedBytes,
       peers: [...this.#sources.values()].map((source) => ({
         device: source.peer.device,
         userName: source.peer.userName,
@@ -249,10 +272,11 @@ export class DownloadTask {
       if (!link || !channel) continue;
       if (link.receivedBytes !== source.receivedBytes) {
         source.receivedBytes = link.receivedBytes;
-        source.heardMs = nowMs;
         download.heard(source.peer.device, nowMs);
-      } else if (channel.slots.size === 0) source.heardMs = nowMs;
-      else if (nowMs - source.heardMs > SILENT_MS_MAX) link.close();
+      }
+      const [oldestMs] = source.cancelled.values();
+      const unansweredMs = source.state === 'connecting' ? source.openMs : (oldestMs ?? nowMs);
+      if (nowMs - unansweredMs > SILENT_MS_MAX) link.close();
     }
     this.#apply(download.tick(nowMs));
     this.#pump();
@@ -316,9 +340,9 @@ export class DownloadTask {
       state: 'gone',
       link: undefined,
       channel: undefined,
-      cancelled: new Set(),
+      cancelled: new Map(),
       receivedBytes: 0,
-      heardMs: 0,
+      openMs: 0,
       keptBytes: 0,
       badPieces: 0,
       retryMs: RETRY_MS_MIN,
@@ -350,17 +374,21 @@ export class DownloadTask {
     try {
       link = await this.#options.links.acquire(source.peer, group);
     } catch (error) {
+      // Only the tracker, whom we ask for the ticket, can say that the file is not for us.
+      const isFinal = error instanceof RequestError && FINAL_REFUSALS.has(error.code);
+      if (isFinal && !this.#ended) void this.#conclude('failed', error);
       this.#lost(source, error as Error);
       return;
     }
-    if (this.#ended) {
+    // It may have been banned meanwhile, when a piece of its last visit was checked.
+    if (this.#ended || source.state !== 'connecting') {
       this.#options.links.released(link);
       return;
     }
     const { device } = source.peer;
     source.link = link;
     source.receivedBytes = link.receivedBytes;
-    source.heardMs = this.#now();
+    source.openMs = this.#now();
     source.channel = link.open(group, file.file, this.tree, {
       opened: (have) => {
         if (source.state === 'active') return;
@@ -380,23 +408,25 @@ export class DownloadTask {
         if (!source.cancelled.delete(index)) this.#download?.rejected(device, index);
         this.#pump();
       },
-      closed: (error) => this.#lost(source, error),
+      closed: (error) => {
+        if (error instanceof RequestError && error.code === 'no-ticket') this.#options.links.ticketRefused(group);
+        this.#lost(source, error);
+      },
     });
   }
 
   #lost(source: Source, error: Error): void {
     const { device } = source.peer;
+    const { link } = source;
     source.link = undefined;
     source.channel = undefined;
     source.cancelled.clear();
     this.#download?.removePeer(device);
+    // The peer may have refused the file and kept the connection.
+    if (link) this.#options.links.released(link);
     if (source.state !== 'banned') source.state = 'gone';
     if (this.#ended) return;
     this.#options.logger.debug({ device, reason: error.message }, 'peer lost');
-    if (error instanceof RequestError && ['not-a-member', 'no-such-group', 'not-logged-in'].includes(error.code)) {
-      void this.#conclude('failed', error);
-      return;
-    }
     if (source.state === 'gone') this.#retryLater(source);
     this.#pump();
     this.#options.onChange();
@@ -416,7 +446,7 @@ export class DownloadTask {
   /** Asks every peer for as much as it should have on its way, in turns, as long as there are slots. */
   #pump(): void {
     const download = this.#download;
-    if (!download || this.#ended || this.#stopWaiting) return;
+    if (!download || this.#ended || this.#stopWaiting || this.#holdsBack) return;
     // Who has least on its way comes first: where slots are short, that spreads them.
     let busy = [...this.#sources.values()]
       .filter(({ state }) => state === 'active')
@@ -440,12 +470,15 @@ export class DownloadTask {
     if (this.#options.limit.waitMs(nowMs) > 0) return 'no-slot';
     const { slots } = this.#options.engine;
     const { pieceSizeBytes } = this.tree;
-    const slot = slots.tryTake('download', pieceSizeBytes);
+    const slot = this.#spareSlot ?? slots.tryTake('download', pieceSizeBytes);
+    this.#spareSlot = undefined;
     if (!slot) {
       this.#stopWaiting = slots.wait('download', pieceSizeBytes, (free) => {
         this.#stopWaiting = undefined;
-        slots.release(free);
+        // Kept, not released: the next in line would take it before us, each time.
+        this.#spareSlot = free;
         this.#pump();
+        this.#releaseSpare();
       });
       return 'no-slot';
     }
@@ -465,12 +498,24 @@ export class DownloadTask {
     return 'asked';
   }
 
+  #releaseSpare(): void {
+    const spare = this.#spareSlot;
+    this.#spareSlot = undefined;
+    if (spare) this.#options.engine.slots.release(spare);
+  }
+
   #pieceCame(source: Source, index: number, slot: Slot): void {
     source.cancelled.delete(index);
     const isNew = this.#download?.arrived(source.peer.device, index, this.#now());
-    if (isNew && !this.#ended) void this.#keep(source, index, slot);
+    if (isNew && !this.#ended) this.#follow(this.#keep(source, index, slot));
     else this.#options.engine.slots.release(slot);
     this.#pump();
+  }
+
+  /** Work that an end waits for. Should it fail, that is a fault of ours, and stops the process. */
+  #follow(work: Promise<void>): void {
+    this.#keeping.add(work);
+    void work.finally(() => this.#keeping.delete(work));
   }
 
   async #keep(source: Source, index: number, slot: Slot): Promise<void> {
@@ -491,8 +536,7 @@ export class DownloadTask {
     }
     if (right) {
       source.keptBytes += this.tree.place(index).lengthBytes;
-      this.#apply(download.kept(device, index));
-      for (const listener of this.#haveListeners) listener(index);
+      this.#keptOne(download, device, index);
     } else {
       source.badPieces += 1;
       this.#options.logger.warn({ device, user: source.peer.userName, index }, 'a peer sent a wrong piece');
@@ -507,7 +551,7 @@ export class DownloadTask {
         case 'cancel': {
           const source = this.#sources.get(effect.peer);
           if (!source?.channel?.awaits(effect.index)) break;
-          source.cancelled.add(effect.index);
+          source.cancelled.set(effect.index, this.#now());
           source.channel.cancel(effect.index);
           break;
         }
@@ -521,6 +565,53 @@ export class DownloadTask {
           effect satisfies never;
       }
     }
+  }
+
+  #keptOne(download: Download<DeviceId>, from: DeviceId | undefined, index: number): void {
+    this.#apply(download.kept(from, index));
+    this.#lookForLocalPieces();
+    for (const listener of this.#haveListeners) listener(index);
+  }
+
+  async #discardPart(): Promise<void> {
+    if (!this.#options.inPlace) await this.#options.engine.discardPart(this.partPath);
+  }
+
+  /** Once, as soon as the digests of all pieces are known. */
+  #lookForLocalPieces(): void {
+    const download = this.#download;
+    const content = this.#content;
+    if (!download?.isFileOpen || !content || this.#lookedForLocalPieces || this.#ended) return;
+    this.#lookedForLocalPieces = true;
+    const { engine, logger, lookInPlace = false, localFiles } = this.#options;
+    const sources = localFiles?.(this.order.file) ?? [];
+    if (sources.length === 0 && !lookInPlace) return;
+    content.retain();
+    this.#holdsBack = true;
+    const goOn = () => {
+      this.#holdsBack = false;
+      this.#pump();
+    };
+    const options: LocalPiecesOptions = {
+      engine,
+      content,
+      logger,
+      sources,
+      lookInPlace,
+      claim: (index) => !this.#ended && download.claim(index),
+      kept: (index) => {
+        this.#copiedBytes += this.tree.place(index).lengthBytes;
+        this.#keptOne(download, undefined, index);
+      },
+      unkept: (index) => download.unchecked(index),
+      isOver: () => this.#ended !== undefined,
+    };
+    bringLocalPieces(options, goOn)
+      .then(goOn, (error) => {
+        if (!(error instanceof RequestError)) throw error;
+        return this.#conclude('failed', error);
+      })
+      .finally(() => content.release());
   }
 
   #ban(device: DeviceId): void {
@@ -543,12 +634,16 @@ export class DownloadTask {
     if (link) this.#options.links.released(link);
   }
 
-  async #finish(): Promise<void> {
+  #finish(): Promise<void> {
+    this.#finishing ??= this.#giveName();
+    return this.#finishing;
+  }
+
+  async #giveName(): Promise<void> {
     const { engine, onFinished } = this.#options;
     const { file, destination } = this.order;
     const content = this.#content;
-    if (!content || this.#finishing || this.#ended) return;
-    this.#finishing = true;
+    if (!content || this.#ended) return;
     try {
       if (this.tree.pieceCount === 0 && this.tree.rootOver(blake3(new Uint8Array(0))) !== file.root) {
         throw new RequestError(
@@ -556,7 +651,8 @@ export class DownloadTask {
           `${file.name}: what the tracker says of this empty file can't be right`,
         );
       }
-      await onFinished(await engine.finish(content, destination));
+      const { inPlace } = this.#options;
+      await onFinished(await (inPlace ? engine.stampOf(destination) : engine.finish(content, destination)));
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       await this.#conclude('failed', error);
@@ -585,13 +681,15 @@ export class DownloadTask {
       this.#settle.resolve();
       this.#options.onChange();
     }
+    // What is written after the sync is not safe: nothing may be.
+    await Promise.all(this.#keeping);
     // A disk that refuses to sync loses nothing: what is not synced is looked through again.
     const synced =
       (await this.#content?.sync().then(
         () => true,
         () => false,
       )) === true;
-    if (how === 'cancelled') await this.#options.engine.discardPart(this.partPath);
+    if (how === 'cancelled') await this.#discardPart();
     await this.#content?.release();
     if (how === 'done') {
       if (synced) this.#options.onSynced();

@@ -137,6 +137,19 @@ export class Download<K> {
     return this.#picker.wantedOf(key) > 0 || this.#late(key, peer, nowMs) !== undefined;
   }
 
+  /** Whether the digests of all of the file's pieces are known. */
+  get isFileOpen(): boolean {
+    return this.#level === 0;
+  }
+
+  /** Keeps a missing piece from being asked for while it is looked for elsewhere; then it is kept or unchecked. */
+  claim(index: number): boolean {
+    if (!this.#picker.isMissing(index)) return false;
+    this.#picker.remove(index);
+    this.#checking.add(index);
+    return true;
+  }
+
   /** A request could not be sent after all. */
   unsent(key: K, index: number): void {
     this.#peers.get(key)?.open.delete(index);
@@ -163,9 +176,9 @@ export class Download<K> {
     return isNew;
   }
 
-  /** A piece that arrived was right and is written. */
-  kept(key: K, index: number): Effect<K>[] {
-    const peer = this.#peers.get(key);
+  /** A piece that arrived, or was claimed, was right and is written. */
+  kept(key: K | undefined, index: number): Effect<K>[] {
+    const peer = key === undefined ? undefined : this.#peers.get(key);
     if (peer) peer.keptBytes += this.tree.place(index).lengthBytes;
     this.#checking.delete(index);
     this.#mark(index);

@@ -56,6 +56,11 @@ export class PeerLinks {
     if (link.isIdle) link.close();
   }
 
+  /** A peer would not take the group's ticket: the next one to be shown is a new one. */
+  ticketRefused(group: GroupId): void {
+    this.#tickets.drop(group);
+  }
+
   async close(): Promise<void> {
     this.#stopHeartbeat();
     this.#abort.abort();

@@ -11,14 +11,22 @@ import { decodeCbor, encodeCbor } from '../../protocol/cbor.ts';
 import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import { encodeFrame, type Frame, FrameType, writeHeader } from '../../protocol/frame.ts';
 import type { FileId, GroupId, TrackerId, UserId } from '../../protocol/ids.ts';
-import { CHANNELS_PER_LINK_MAX, MIB, REQUESTS_PER_CHANNEL_MAX } from '../../protocol/limits.ts';
+import {
+  CHANNELS_PER_LINK_MAX,
+  CLOCK_AHEAD_MS_MAX,
+  HEARTBEAT_MS,
+  MIB,
+  REQUESTS_PER_CHANNEL_MAX,
+  SILENCE_MS_MAX,
+  TICKET_LIFETIME_MS,
+} from '../../protocol/limits.ts';
 import { OPENED_COMPLETE, openSchema } from '../../protocol/messages.ts';
 import { signedSchema } from '../../protocol/signed.ts';
 import { openTicket, type Ticket } from '../../protocol/ticket.ts';
 import type { Address } from '../../protocol/tracker-info.ts';
 import type { Content } from '../engine/content.ts';
 import type { Slot, Slots } from '../engine/slots.ts';
-import type { Connection } from '../net/connection.ts';
+import type { Connection, ConnectionHandler } from '../net/connection.ts';
 import type { Identity } from '../net/identity.ts';
 import { type Listener, listen } from '../net/tls.ts';
 import type { Clock } from '../support/clock.ts';
@@ -58,11 +66,19 @@ interface Visitor {
   readonly connection: Connection;
   readonly tickets: Map<GroupId, Ticket>;
   readonly channels: Map<number, ServedChannel>;
-  /** Channels whose file is being opened; those closed meanwhile are taken out again. */
-  readonly opening: Set<number>;
+  /** Channels whose file is being opened, by which Open; those closed meanwhile are taken out again. */
+  readonly opening: Map<number, symbol>;
+  /** Files being opened for it, wanted still or not. */
+  openings: number;
+  /** Bytes of the pieces in its socket, oldest first, and when the last one had left or the first one came. */
+  readonly sending: number[];
+  sendingSinceMs: number;
+  readonly arrivedMs: number;
 }
 
 const VISITORS_MAX = 1024;
+/** A piece that leaves slower than this, after a silence's time, is not read at all: its slots are needed elsewhere. */
+const SENDING_BYTES_PER_MS_MIN = 64;
 /** Bytes that one peer may hold in slots: enough for its socket and the disk to work at once. */
 const IN_PROCESS_BYTES_MAX = 4 * MIB;
 
@@ -77,30 +93,34 @@ export class PeerServer {
   #listener: Listener | undefined;
   #stopWaiting: (() => void) | undefined;
   #sentBytes = 0;
+  /** When members were removed, by group and user: tickets from before count no more, however long they say. */
+  readonly #revokedMs = new Map<string, number>();
+  #withdrawals = 0;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #stopLooking: () => void;
+  #closed = false;
 
   private constructor(options: PeerServerOptions) {
     this.#options = options;
     this.#limit = new TokenBucket(options.bytesPerSecondMax, options.clock.monotonicMs());
+    this.#stopLooking = options.clock.every(HEARTBEAT_MS, () => this.#lookAround());
   }
 
   /** Throws RequestError('port-taken'). */
   static async start(options: PeerServerOptions): Promise<PeerServer> {
     const server = new PeerServer(options);
-    server.#listener = await listen({
-      address: options.address,
-      identity: options.identity,
-      protocol: 'p2pfs-peer/1',
-      connectionsMax: VISITORS_MAX,
-      accept: (connection) => {
-        const visitor: Visitor = { connection, tickets: new Map(), channels: new Map(), opening: new Set() };
-        server.#visitors.add(visitor);
-        server.#queue.addPeer(visitor);
-        return {
-          frame: (frame) => server.#frame(visitor, frame),
-          closed: (error) => server.#leave(visitor, error),
-        };
-      },
-    });
+    try {
+      server.#listener = await listen({
+        address: options.address,
+        identity: options.identity,
+        protocol: 'p2pfs-peer/1',
+        connectionsMax: VISITORS_MAX,
+        accept: (connection) => server.#enter(connection),
+      });
+    } catch (error) {
+      server.#stopLooking();
+      throw error;
+    }
     return server;
   }
 
@@ -115,6 +135,7 @@ export class PeerServer {
 
   /** Somebody is no member of a group any more: what runs for them in it ends now. */
   revoke(group: GroupId, user: UserId): void {
+    this.#revokedMs.set(`${group}/${user}`, this.#options.clock.nowMs());
     for (const visitor of this.#visitors) {
       if (visitor.tickets.get(group)?.user !== user) continue;
       visitor.tickets.delete(group);
@@ -124,6 +145,7 @@ export class PeerServer {
 
   /** We stop serving a file, or a whole group. */
   withdraw(matches: (group: GroupId, content: Content) => boolean): void {
+    this.#withdrawals += 1;
     for (const visitor of this.#visitors) {
       for (const channel of [...visitor.channels.values()]) {
         if (!matches(channel.group, channel.served.content)) continue;
@@ -133,9 +155,56 @@ export class PeerServer {
     }
   }
 
+  /** Hangs up on everybody; resolves when nothing is read or sent any more. Idempotent. */
   async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopLooking();
     this.#stopWaiting?.();
     await this.#listener?.close();
+    await Promise.all(this.#underWay);
+  }
+
+  #enter(connection: Connection): ConnectionHandler {
+    // A device has one connection: an older one is dead, or was left behind, or seeks more than its share.
+    for (const other of this.#visitors) if (other.connection.peerId === connection.peerId) other.connection.close();
+    const nowMs = this.#options.clock.monotonicMs();
+    const visitor: Visitor = {
+      connection,
+      tickets: new Map(),
+      channels: new Map(),
+      opening: new Map(),
+      openings: 0,
+      sending: [],
+      sendingSinceMs: nowMs,
+      arrivedMs: nowMs,
+    };
+    this.#visitors.add(visitor);
+    this.#queue.addPeer(visitor);
+    return {
+      frame: (frame) => this.#frame(visitor, frame),
+      closed: (error) => this.#leave(visitor, error),
+    };
+  }
+
+  /** Time has passed: strangers and those who don't read what they asked for are hung up on. */
+  #lookAround(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const { connection, tickets, sending, sendingSinceMs, arrivedMs } of this.#visitors) {
+      const [bytes] = sending;
+      if (bytes !== undefined && nowMs - sendingSinceMs > SILENCE_MS_MAX + bytes / SENDING_BYTES_PER_MS_MIN) {
+        connection.close();
+      } else if (tickets.size === 0 && nowMs - arrivedMs >= SILENCE_MS_MAX) {
+        connection.close(new RequestError('no-ticket', 'no ticket was shown'));
+      }
+    }
+    const forgetMs = this.#options.clock.nowMs() - TICKET_LIFETIME_MS - CLOCK_AHEAD_MS_MAX;
+    for (const [who, revokedMs] of this.#revokedMs) if (revokedMs < forgetMs) this.#revokedMs.delete(who);
+  }
+
+  /** Work that close() waits for. Should it fail, that is a fault of ours, and stops the process. */
+  #follow(work: Promise<void>): void {
+    this.#underWay.add(work);
+    void work.finally(() => this.#underWay.delete(work));
   }
 
   #frame(visitor: Visitor, frame: Frame): void {
@@ -171,6 +240,10 @@ export class PeerServer {
       if (ticket.device !== visitor.connection.peerId) {
         throw new RequestError('no-ticket', 'the ticket is for another device');
       }
+      if (!ticket.rights.includes('read')) throw new RequestError('no-ticket', 'the ticket does not let you read');
+      if (ticket.issuedMs <= (this.#revokedMs.get(`${ticket.group}/${ticket.user}`) ?? Number.NEGATIVE_INFINITY)) {
+        throw new RequestError('no-ticket', 'you are not a member of the group any more');
+      }
       visitor.tickets.set(ticket.group, ticket);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
@@ -183,25 +256,34 @@ export class PeerServer {
     const { group, file } = decodeCbor(openSchema, frame.body, 'open');
     const { id } = frame;
     if (visitor.channels.has(id) || visitor.opening.has(id)) throw new ProtocolViolation('a channel is open already');
-    if (visitor.channels.size + visitor.opening.size >= CHANNELS_PER_LINK_MAX) {
+    if (visitor.channels.size + visitor.openings >= CHANNELS_PER_LINK_MAX) {
       throw new ProtocolViolation('too many channels');
     }
-    visitor.opening.add(id);
-    void this.#openShare(visitor, id, group, file);
+    const attempt = Symbol('open');
+    visitor.opening.set(id, attempt);
+    this.#follow(this.#openShare(visitor, id, attempt, group, file));
   }
 
-  async #openShare(visitor: Visitor, id: number, group: GroupId, file: FileId): Promise<void> {
-    let served: Served;
+  async #openShare(visitor: Visitor, id: number, attempt: symbol, group: GroupId, file: FileId): Promise<void> {
+    /** False when the channel was closed meanwhile, or opened anew. */
+    const isWanted = () => visitor.opening.get(id) === attempt && visitor.opening.delete(id);
+    const withdrawals = this.#withdrawals;
+    let served: Served | undefined;
+    visitor.openings += 1;
     try {
       this.#checkTicket(visitor, group);
       served = await this.#options.shares.open(group, file);
+      this.#checkTicket(visitor, group);
+      if (withdrawals !== this.#withdrawals) throw new RequestError('not-shared', 'what is shared here has changed');
     } catch (error) {
-      visitor.opening.delete(id);
+      served?.release();
       if (!(error instanceof RequestError)) throw error;
-      this.#refuse(visitor, id, error);
+      if (isWanted()) this.#refuse(visitor, id, error);
       return;
+    } finally {
+      visitor.openings -= 1;
     }
-    if (!visitor.opening.delete(id) || visitor.connection.isClosed) {
+    if (!isWanted() || visitor.connection.isClosed) {
       served.release();
       return;
     }
@@ -247,7 +329,7 @@ export class PeerServer {
 
   /** Serves as long as there is a request and a slot; where there is none, goes on when one comes free. */
   #pump(): void {
-    if (this.#stopWaiting) return;
+    if (this.#stopWaiting || this.#closed) return;
     for (let next = this.#queue.peek(); next; next = this.#queue.peek()) {
       const { slots } = this.#options;
       const channel = next.peer.channels.get(next.request.channel);
@@ -273,7 +355,7 @@ export class PeerServer {
       }
       this.#queue.take();
       this.#limit.spend(next.request.bytes, this.#options.clock.monotonicMs());
-      void this.#serve(next.peer, channel, next.request, slot);
+      this.#follow(this.#serve(next.peer, channel, next.request, slot));
     }
   }
 
@@ -296,23 +378,26 @@ export class PeerServer {
       if (!(error instanceof RequestError)) throw error;
       served.failed(error);
     }
-    const done = () => {
-      this.#options.slots.release(slot);
-      this.#queue.finished(visitor, request);
-      channel.inProcess -= 1;
-      this.#releaseWhenDone(channel);
-      this.#pump();
-    };
-    if (!right || channel.closed) {
-      if (!channel.closed) this.#reject(visitor, channel.id, request.index);
-      done();
-      return;
-    }
-    const memory = slot.frame(request.bytes);
-    const { channel: id, index: aux, bytes: lengthBytes } = request;
-    writeHeader(memory, 0, { lengthBytes, type: FrameType.Piece, flags: 0, id, aux });
-    this.#sentBytes += lengthBytes;
-    visitor.connection.sendSlot(memory, done);
+    if (right && !channel.closed) await this.#send(visitor, request, slot);
+    else if (!channel.closed) this.#reject(visitor, channel.id, request.index);
+    this.#options.slots.release(slot);
+    this.#queue.finished(visitor, request);
+    channel.inProcess -= 1;
+    this.#releaseWhenDone(channel);
+    this.#pump();
+  }
+
+  /** Resolves when the piece has left, or never will: the slot is the caller's again. */
+  async #send(visitor: Visitor, { channel: id, index: aux, bytes }: UploadRequest, slot: Slot): Promise<void> {
+    const { clock } = this.#options;
+    const memory = slot.frame(bytes);
+    writeHeader(memory, 0, { lengthBytes: bytes, type: FrameType.Piece, flags: 0, id, aux });
+    this.#sentBytes += bytes;
+    if (visitor.sending.length === 0) visitor.sendingSinceMs = clock.monotonicMs();
+    visitor.sending.push(bytes);
+    await new Promise<void>((resolve) => visitor.connection.sendSlot(memory, resolve));
+    visitor.sending.shift();
+    visitor.sendingSinceMs = clock.monotonicMs();
   }
 
   #reject(visitor: Visitor, channel: number, index: number): void {
@@ -333,6 +418,8 @@ export class PeerServer {
   }
 
   #closeChannel(visitor: Visitor, channel: ServedChannel): void {
+    // What is sent before may have ended the connection, and with it every channel.
+    if (channel.closed) return;
     visitor.channels.delete(channel.id);
     this.#queue.cancelChannel(visitor, channel.id);
     channel.closed = true;
@@ -365,7 +452,7 @@ export interface PeerServerOptions {
   readonly slots: Slots;
   readonly shares: ShareSource;
   /** Undefined: as fast as it goes. */
-  readonly bytesPerSecondMax: number | undefined;
+  readonly bytesPerSecondMax?: number | undefined;
   /** Whether a tracker's signature counts. */
   trusts(tracker: TrackerId): boolean;
   readonly clock: Clock;

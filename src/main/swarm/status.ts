@@ -32,6 +32,8 @@ export interface DownloadStatus {
   readonly etaSeconds: number | undefined;
   /** From start to end or now. */
   readonly elapsedMs: number;
+  /** Bytes that were on this disk already, in another file or an older version, and were not fetched. */
+  readonly copiedBytes: number;
   readonly peers: readonly PeerStatus[];
   readonly error: RequestError | undefined;
 }

@@ -32,7 +32,9 @@ export function noticesOf({ op }: Transaction, outcome: Outcome, registry: Regis
     }
     case 'file-shared': {
       const { name, sizeBytes } = op;
-      const push: Push = { type: 'file-shared', groupName, userName: registry.userName(op.by), name, sizeBytes };
+      const userName = registry.userName(op.by);
+      const replaces = op.replaces ? { replaces: op.replaces } : {};
+      const push: Push = { type: 'file-shared', groupName, userName, name, sizeBytes, ...replaces };
       return [{ to: group.members, push, exceptAsker: true }];
     }
     default:

@@ -186,7 +186,13 @@ export class Registry {
       }
       case 'file-shared': {
         const group = this.#groups.get(op.group);
-        if (!group?.members.has(op.by) || group.files.has(op.file) || group.filesByName.get(op.name)) return undefined;
+        if (!group?.members.has(op.by) || group.files.has(op.file)) return undefined;
+        const before = group.filesByName.get(op.name);
+        if (before && before.file !== op.replaces) return undefined;
+        if (before) {
+          group.files.delete(before.file);
+          group.filesByName.delete(before.name);
+        }
         const { file, name, sizeBytes, pieceSizeBytes, root, by } = op;
         const record = { file, name, sizeBytes, pieceSizeBytes, root, by };
         group.files.set(file, record);

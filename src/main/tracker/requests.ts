@@ -7,7 +7,7 @@
  */
 import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import type { FileId, GroupId } from '../../protocol/ids.ts';
-import type { Call, Method, Params, Result } from '../../protocol/messages.ts';
+import type { Call, FileRecord, Method, Params, Result } from '../../protocol/messages.ts';
 import { fileNameRefusal, groupNameRefusal, passwordRefusal, userNameRefusal } from '../../protocol/names.ts';
 import { PieceTree } from '../../protocol/piece-tree.ts';
 import type { Operation, Transaction } from '../../protocol/transaction.ts';
@@ -197,24 +197,36 @@ function removeMember(group: Group, member: User, owner: User): Verdict {
 }
 
 function addFile(group: Group, params: Params<'add_file'>, user: User, ids: FreshIds): Verdict {
-  const { name, sizeBytes, pieceSizeBytes, root } = params;
+  const { name, sizeBytes, pieceSizeBytes, root, replace = false } = params;
   const refusal = fileNameRefusal(name);
   if (refusal) throw badName('file', name, refusal);
   const known = group.filesByName.get(name);
   if (known) {
     const same = known.root === root && known.sizeBytes === sizeBytes && known.pieceSizeBytes === pieceSizeBytes;
     if (same) return { answer: { group: group.id, file: known.file, created: false } };
-    throw new RequestError(
-      'name-taken',
-      `"${shown(group.name)}" has another file named "${shown(name)}"`,
-      known.sizeBytes === sizeBytes && known.pieceSizeBytes !== pieceSizeBytes
-        ? `if it is the same file, share it in pieces of ${known.pieceSizeBytes} bytes, as it was; else rename it`
-        : 'rename your file and share it again',
-    );
+    if (!replace) throw anotherFile(group, known, params);
+    if (known.by !== user.id && group.owner !== user.id) {
+      throw new RequestError(
+        'not-the-owner',
+        `"${shown(name)}" was shared by somebody else`,
+        'only who shared it and the owner of the group may replace it; share yours under another name',
+      );
+    }
   }
   checkPieces(sizeBytes, pieceSizeBytes);
   const op = { type: 'file-shared', file: ids.file(), group: group.id, name, sizeBytes, pieceSizeBytes, root } as const;
-  return { op: { ...op, by: user.id } };
+  return { op: { ...op, by: user.id, ...(known ? { replaces: known.file } : {}) } };
+}
+
+function anotherFile(group: Group, known: FileRecord, { name, sizeBytes, pieceSizeBytes }: Params<'add_file'>) {
+  const isOtherCut = known.sizeBytes === sizeBytes && known.pieceSizeBytes !== pieceSizeBytes;
+  return new RequestError(
+    'name-taken',
+    `"${shown(group.name)}" has another file named "${shown(name)}"`,
+    isOtherCut
+      ? `if it is the same file, share it in pieces of ${known.pieceSizeBytes} bytes, as it was; else rename it`
+      : 'rename your file and share it again, or put it in its place: upload_file --replace',
+  );
 }
 
 function checkPieces(sizeBytes: number, pieceSizeBytes: number): void {

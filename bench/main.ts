@@ -6,6 +6,8 @@ import { parseArgs } from 'node:util';
 import { parseSize } from '../src/main/shell/flags.ts';
 import { table } from '../src/main/shell/format.ts';
 import { MIB } from '../src/protocol/limits.ts';
+import { CRASH_DEFAULTS, crash } from './crash.ts';
+import { SWARM_DEFAULTS, swarm } from './swarm.ts';
 import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
 
 interface Bench {
@@ -32,6 +34,44 @@ const BENCHES: Readonly<Record<string, Bench>> = {
       });
     },
     tour: () => transfer({ sizeBytes: 256 * MIB, rounds: 3, json: false }),
+  },
+  swarm: {
+    usage: 'swarm [--size 256MiB] [--downloaders 8] [--rate 20000000] [--json]',
+    what: 'one seeder and several downloaders at once, against the bound',
+    run: (args) => {
+      const { values } = parseArgs({
+        args: [...args],
+        options: {
+          size: { type: 'string' },
+          downloaders: { type: 'string' },
+          rate: { type: 'string' },
+          json: { type: 'boolean' },
+        },
+      });
+      return swarm({
+        sizeBytes: values.size === undefined ? SWARM_DEFAULTS.sizeBytes : sizeOf(values.size),
+        downloaders: values.downloaders === undefined ? SWARM_DEFAULTS.downloaders : countOf(values.downloaders),
+        bytesPerSecond: values.rate === undefined ? SWARM_DEFAULTS.bytesPerSecond : sizeOf(values.rate),
+        json: values.json ?? false,
+      });
+    },
+    tour: () => swarm({ ...SWARM_DEFAULTS, sizeBytes: 64 * MIB, downloaders: 4 }),
+  },
+  crash: {
+    usage: 'crash [--size 1GiB] [--kills 30] [--json]',
+    what: 'a download whose process is killed again and again',
+    run: (args) => {
+      const { values } = parseArgs({
+        args: [...args],
+        options: { size: { type: 'string' }, kills: { type: 'string' }, json: { type: 'boolean' } },
+      });
+      return crash({
+        sizeBytes: values.size === undefined ? CRASH_DEFAULTS.sizeBytes : sizeOf(values.size),
+        kills: values.kills === undefined ? CRASH_DEFAULTS.kills : countOf(values.kills),
+        json: values.json ?? false,
+      });
+    },
+    tour: () => crash({ sizeBytes: 128 * MIB, kills: 5, json: false }),
   },
 };
 

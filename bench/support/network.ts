@@ -33,10 +33,10 @@ export class Network {
     return new Network(workspace, tracker, echo);
   }
 
-  /** Starts a client with a directory of its own. */
+  /** Starts a client with a directory of its own; the same name again is the same installation. */
   async client(name: string, flags: readonly string[] = []): Promise<ShellClient> {
     const address = await freeAddress();
-    mkdirSync(this.#workspace.path(name));
+    mkdirSync(this.#workspace.path(name), { recursive: true });
     this.#echo(name, `$ client ${[address, TRACKER_INFO, ...flags].join(' ')}`);
     const args = [address, TRACKER_INFO, '--json', '--data-dir', `${name}/data`, ...flags];
     const client = new ShellClient(this.#workspace.startProgram(name, 'src/main/client.ts', args));

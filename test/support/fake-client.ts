@@ -23,6 +23,7 @@ export function downloadStatus(fields: Partial<DownloadStatus> = {}): DownloadSt
     etaSeconds: undefined,
     elapsedMs: 0,
     copiedBytes: 0,
+    recheckedBytes: 0,
     peers: [],
     error: undefined,
     ...fields,
@@ -140,6 +141,9 @@ export class FakeClient implements ClientApi {
   async checkFile(group: string, name: string, options: { readonly repair?: boolean } = {}) {
     this.#acknowledge('checkFile', group, name, ...(options.repair ? ['--repair'] : []));
     return { path: `/home/swas/${name}`, pieceCount: 4, badPieces: 1, repair: undefined };
+  }
+  uploads() {
+    return { sentBytes: 3_145_728, peers: 2 };
   }
   async pauseDownload(group: string, name: string) {
     this.#acknowledge('pauseDownload', group, name);

@@ -3,7 +3,7 @@
  * liars, and a clock that the test moves. Whatever the peers do, the file comes, or it is the tracker that said no.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -425,6 +425,37 @@ describe('an end', () => {
     gate.resolve();
     await stopped;
     expect(run.ends).toEqual([{ how: 'paused', have: haveAtSync }]);
+  });
+
+  it('waits for pieces that are being copied from another file here', async () => {
+    const copy = join(directory, 'copy');
+    await writeFile(copy, BYTES);
+    const facts = await engine.hash(copy, PIECE, () => {});
+    const copyPieces = Content.prototype.copy;
+    const gate = Promise.withResolvers<void>();
+    let began = false;
+    const order: string[] = [];
+    vi.spyOn(Content.prototype, 'copy').mockImplementation(async function (this: Content, ...what) {
+      began = true;
+      await gate.promise;
+      const right = await copyPieces.apply(this, what);
+      order.push('copied');
+      return right;
+    });
+    const sync = Content.prototype.sync;
+    vi.spyOn(Content.prototype, 'sync').mockImplementation(function (this: Content) {
+      order.push('synced');
+      return sync.call(this);
+    });
+    const run = await start({ localFiles: () => [{ ...facts, path: copy }] });
+    // The tree comes from a peer, the pieces do not.
+    run.listener.online(await peer(honest));
+    await until(() => began);
+    const stopped = run.task.stop();
+    gate.resolve();
+    await stopped;
+    expect(order).toEqual(['copied', 'synced']);
+    expect(run.ends).toEqual([{ how: 'paused', have: TREE.pieceCount }]);
   });
 
   it('by cancel removes what has come, and says so', async () => {

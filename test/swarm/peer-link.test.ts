@@ -218,7 +218,8 @@ describe('a channel that is closed while its pieces are on their way', () => {
 
   it('gives back the one the socket is filling when the connection ends instead', async () => {
     const { watched, id } = await openWith(1, 2, 3);
-    peer.send(opened(id), pieceFrame(id, 1).subarray(0, 8000));
+    peer.send(pieceFrame(id, 1).subarray(0, 8000));
+    await until(() => link.receivedBytes > 0);
     watched.channel.close();
     await peer.next(FrameType.Close);
     peer.connection.close();

@@ -172,7 +172,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 const script = fc.record({
   count: fc.integer({ min: 1, max: 200 }),
   seed: fc.nat(),
-  steps: fc.array(step, { maxLength: 120 }),
+  steps: fc.array(step, { maxLength: 120, size: 'max' }),
 });
 
 /** Pieces 0 to 199 but one. */

@@ -195,7 +195,7 @@ const room = () => new UploadQueue<string>({ waitingMax: 1000, inProcessBytesMax
 describe('the upload queue', () => {
   it('does what a naive one does, step by step', () => {
     fc.assert(
-      fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
+      fc.property(fc.array(step, { maxLength: 150, size: 'max' }), (steps) => {
         const pair = new Pair();
         for (const one of steps) {
           pair.do(one);

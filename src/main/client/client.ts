@@ -41,6 +41,7 @@ import {
   PEERS_MAX_DEFAULT,
   type SharedFile,
   type ShareProgress,
+  type UploadStatus,
 } from './types.ts';
 
 interface Parts {
@@ -343,6 +344,10 @@ export class Client implements ClientApi {
     const record = { file, name, sizeBytes, pieceSizeBytes, root };
     const order = { group, groupName, file: record, destination: path };
     return { path, pieceCount, badPieces, repair: await this.#manager.repair(order, checked.right) };
+  }
+
+  uploads(): UploadStatus {
+    return { sentBytes: this.#server?.sentBytes ?? 0, peers: this.#server?.servedPeers ?? 0 };
   }
 
   downloads(): readonly Download[] {

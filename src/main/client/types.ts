@@ -25,6 +25,12 @@ export interface SharedFile {
   readonly elapsedMs: number;
 }
 
+/** What this client has given since it started. */
+export interface UploadStatus {
+  readonly sentBytes: number;
+  readonly peers: number;
+}
+
 export interface FileCheck {
   readonly path: string;
   readonly pieceCount: number;
@@ -109,6 +115,7 @@ export interface ClientApi {
   resumeDownload(group: string, name: string): Promise<readonly Download[]>;
   cancelDownload(group: string, name: string): Promise<readonly Download[]>;
   downloads(): readonly Download[];
+  uploads(): UploadStatus;
   onNotice(listener: (notice: Notice) => void): () => void;
   /** Stops downloads (they can be taken up later) and serving, tells the tracker, closes everything. */
   close(): Promise<void>;

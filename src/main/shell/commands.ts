@@ -256,6 +256,13 @@ export const COMMANDS: readonly Command[] = [
           : 'No downloads yet. Start one: download_file <group_id> <file_name> <destination_path>',
     };
   }),
+  entry('show_uploads', [], 'show what this client has given', async ({ client }) => {
+    const { sentBytes, peers } = client.uploads();
+    return {
+      data: { sentBytes, peers },
+      text: `${formatSize(sentBytes)} sent since the start; ${count(peers, 'peer')} connected for files of yours.`,
+    };
+  }),
   downloadEntry('pause_download', 'stop a download for now', 'Paused', (client, ...names) =>
     client.pauseDownload(...names),
   ),

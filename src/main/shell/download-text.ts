@@ -123,6 +123,7 @@ export function downloadData(status: DownloadStatus): { readonly [key: string]: 
     sizeBytes: status.sizeBytes,
     doneBytes: status.doneBytes,
     copiedBytes: status.copiedBytes,
+    recheckedBytes: status.recheckedBytes,
     pieceCount: status.pieceCount,
     donePieces: status.donePieces,
     bytesPerSecond: Math.round(status.bytesPerSecond),

@@ -195,8 +195,6 @@ export class DownloadManager {
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
       this.#options.logger.warn({ file: order.file.name, reason: error.message }, 'a download could not be taken up');
-      this.#options.store.update(order.id, 'failed', beginning.resume);
-      this.#entries.get(order.id)?.task.rest('failed', error);
     }
   }
 
@@ -250,7 +248,14 @@ export class DownloadManager {
   async #begin(order: DownloadOrder, beginning: Beginning): Promise<Download> {
     const task = this.#add(order, beginning);
     this.#options.store.update(order.id, 'running', beginning.resume);
-    await task.start();
+    try {
+      await task.start();
+    } catch (error) {
+      if (!(error instanceof RequestError)) throw error;
+      this.#options.store.update(order.id, 'failed', beginning.resume);
+      task.rest('failed', error);
+      throw error;
+    }
     const entry = this.#entries.get(order.id);
     if (!entry) throw new RequestError('cancelled', `the download of ${order.file.name} was cancelled`);
     this.#options.onChange(entry.download);

@@ -22,8 +22,12 @@ import { RateMeter } from './rate-meter.ts';
 import type { DownloadState, DownloadStatus, PeerStatus } from './status.ts';
 import type { TokenBucket } from './token-bucket.ts';
 
-/** A link that leaves a cancelled request or an Open unanswered for so long is given up: its slots and place are needed. */
+/**
+ * A link that leaves a cancelled request or an Open unanswered for so long is given up, for its slots and its place are
+ * needed; unless its pieces still come, and the answer may only be queued behind them.
+ */
 const SILENT_MS_MAX = 30_000;
+const ALIVE_BYTES_PER_MS_MIN = 16;
 /** What a tracker says when there is no sense in asking again. */
 const FINAL_REFUSALS: ReadonlySet<string> = new Set(['not-a-member', 'no-such-group', 'not-logged-in']);
 const RETRY_MS_MIN = 1_000;
@@ -83,6 +87,12 @@ export interface TaskOptions {
 
 export type EndState = 'done' | 'failed' | 'cancelled' | 'paused';
 
+/** An answer that is due: since when, and how many bytes had come from the peer by then. */
+interface Awaited {
+  readonly sinceMs: number;
+  readonly fromBytes: number;
+}
+
 interface Source {
   peer: Peer;
   online: boolean;
@@ -90,10 +100,10 @@ interface Source {
   link: PeerLink | undefined;
   channel: Channel | undefined;
   /** Cancelled requests that the peer has not answered yet, and since when. */
-  readonly cancelled: Map<number, number>;
+  readonly cancelled: Map<number, Awaited>;
   receivedBytes: number;
-  /** When the file was last asked to be opened. */
-  openMs: number;
+  /** The answer to the Open that was sent last. */
+  open: Awaited | undefined;
   keptBytes: number;
   badPieces: number;
   retryMs: number;
@@ -118,6 +128,7 @@ export class DownloadTask {
   #concluded: Promise<void> | undefined;
   #finishing: Promise<void> | undefined;
   #copiedBytes = 0;
+  #recheckedBytes = 0;
   #lookedForLocalPieces = false;
   /** Peers are asked only once it is known what the disk has. */
   #holdsBack = false;
@@ -127,7 +138,7 @@ export class DownloadTask {
   #stopWaiting: (() => void) | undefined;
   /** A slot that was waited for, while it is decided what to ask for with it. */
   #spareSlot: Slot | undefined;
-  /** Pieces being checked and written. */
+  /** Pieces being checked and written, and the search for pieces that are here already. */
   readonly #keeping = new Set<Promise<void>>();
 
   constructor(order: DownloadOrder, options: TaskOptions) {
@@ -181,11 +192,13 @@ export class DownloadTask {
     }
     if (this.#ended) {
       await content.release();
+      if (this.#ended === 'cancelled') await this.#discardPart();
       return;
     }
     this.#content = content;
     this.#download = new Download<DeviceId>({ tree: this.tree, ...(have ? { have } : {}), pipeline, random });
-    this.#checkpointMs = this.#now();
+    // What had to be hashed again is noted at once, so that the next crash does not make us do it again.
+    this.#checkpointMs = this.#recheckedBytes > 0 ? Number.NEGATIVE_INFINITY : this.#now();
     this.#rate.begin(this.#now(), this.#download.doneFileBytes);
     if (this.#download.complete) {
       await this.#finish();
@@ -201,18 +214,20 @@ export class DownloadTask {
   }
 
   /** Stops for now, keeping what is there; resolves when nothing is in flight. Too late for one that is whole. */
-  async stop(): Promise<void> {
-    await this.#finishing;
-    await this.#conclude('paused', new RequestError('cancelled', `${this.order.file.name} is paused`));
+  stop(): Promise<void> {
+    if (this.isActive && this.#finishing) return this.#finishing;
+    return this.#conclude('paused', new RequestError('cancelled', `${this.order.file.name} is paused`));
   }
 
   /** Ends the download for good; its `.part` is gone once this resolves. */
   async cancel(): Promise<void> {
     const error = new RequestError('cancelled', `the download of ${this.order.file.name} was cancelled`);
+    await this.#finishing;
     if (this.isActive) {
       await this.#conclude('cancelled', error);
       return;
     }
+    if (this.#ended === 'done') return;
     this.#ended = 'cancelled';
     await this.#discardPart();
     this.#options.onEnded('cancelled', undefined);
@@ -250,6 +265,7 @@ export class DownloadTask {
       etaSeconds: bytesPerSecond > 0 && leftBytes > 0 ? leftBytes / bytesPerSecond : undefined,
       elapsedMs,
       copiedBytes: this.#copiedBytes,
+      recheckedBytes: this.#recheckedBytes,
       peers: [...this.#sources.values()].map((source) => ({
         device: source.peer.device,
         userName: source.peer.userName,
@@ -274,9 +290,10 @@ export class DownloadTask {
         source.receivedBytes = link.receivedBytes;
         download.heard(source.peer.device, nowMs);
       }
-      const [oldestMs] = source.cancelled.values();
-      const unansweredMs = source.state === 'connecting' ? source.openMs : (oldestMs ?? nowMs);
-      if (nowMs - unansweredMs > SILENT_MS_MAX) link.close();
+      const [oldest] = source.cancelled.values();
+      const due = source.state === 'connecting' ? source.open : oldest;
+      if (!due || nowMs - due.sinceMs <= SILENT_MS_MAX) continue;
+      if (link.receivedBytes - due.fromBytes < (nowMs - due.sinceMs) * ALIVE_BYTES_PER_MS_MIN) link.close();
     }
     this.#apply(download.tick(nowMs));
     this.#pump();
@@ -342,7 +359,7 @@ export class DownloadTask {
       channel: undefined,
       cancelled: new Map(),
       receivedBytes: 0,
-      openMs: 0,
+      open: undefined,
       keptBytes: 0,
       badPieces: 0,
       retryMs: RETRY_MS_MIN,
@@ -388,7 +405,7 @@ export class DownloadTask {
     const { device } = source.peer;
     source.link = link;
     source.receivedBytes = link.receivedBytes;
-    source.openMs = this.#now();
+    source.open = { sinceMs: this.#now(), fromBytes: link.receivedBytes };
     source.channel = link.open(group, file.file, this.tree, {
       opened: (have) => {
         if (source.state === 'active') return;
@@ -550,8 +567,8 @@ export class DownloadTask {
       switch (effect.type) {
         case 'cancel': {
           const source = this.#sources.get(effect.peer);
-          if (!source?.channel?.awaits(effect.index)) break;
-          source.cancelled.set(effect.index, this.#now());
+          if (!source?.link || !source.channel?.awaits(effect.index)) break;
+          source.cancelled.set(effect.index, { sinceMs: this.#now(), fromBytes: source.link.receivedBytes });
           source.channel.cancel(effect.index);
           break;
         }
@@ -606,12 +623,14 @@ export class DownloadTask {
       unkept: (index) => download.unchecked(index),
       isOver: () => this.#ended !== undefined,
     };
-    bringLocalPieces(options, goOn)
-      .then(goOn, (error) => {
-        if (!(error instanceof RequestError)) throw error;
-        return this.#conclude('failed', error);
-      })
-      .finally(() => content.release());
+    this.#follow(
+      bringLocalPieces(options, goOn)
+        .then(goOn, (error) => {
+          if (!(error instanceof RequestError)) throw error;
+          void this.#conclude('failed', error);
+        })
+        .finally(() => content.release()),
+    );
   }
 
   #ban(device: DeviceId): void {
@@ -701,7 +720,9 @@ export class DownloadTask {
   }
 
   /** What the `.part` holds: the pieces of the last checkpoint, and those kept since that hold against the tree. */
-  #recover(content: Content, safe: Bitfield): Promise<Bitfield> {
-    return content.verify({ levels: this.tree.levels.toReversed(), known: safe, onlySummed: true });
+  async #recover(content: Content, safe: Bitfield): Promise<Bitfield> {
+    const have = await content.verify({ levels: this.tree.levels.toReversed(), known: safe, onlySummed: true });
+    this.#recheckedBytes = (have.count - safe.count) * this.tree.pieceSizeBytes;
+    return have;
   }
 }

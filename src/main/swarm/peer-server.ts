@@ -133,6 +133,11 @@ export class PeerServer {
     return this.#sentBytes;
   }
 
+  /** Peers that have files of ours open. */
+  get servedPeers(): number {
+    return [...this.#visitors].filter(({ channels }) => channels.size > 0).length;
+  }
+
   /** Somebody is no member of a group any more: what runs for them in it ends now. */
   revoke(group: GroupId, user: UserId): void {
     this.#revokedMs.set(`${group}/${user}`, this.#options.clock.nowMs());

@@ -34,6 +34,8 @@ export interface DownloadStatus {
   readonly elapsedMs: number;
   /** Bytes that were on this disk already, in another file or an older version, and were not fetched. */
   readonly copiedBytes: number;
+  /** Bytes that were hashed again because the last run ended before they were safely on disk. */
+  readonly recheckedBytes: number;
   readonly peers: readonly PeerStatus[];
   readonly error: RequestError | undefined;
 }

@@ -159,6 +159,7 @@ export class Client implements ClientApi {
         clock,
         logger,
       });
+      undo.unshift(() => client.#server?.close());
       await client.#manager.takeUp();
       return client;
     } catch (error) {

@@ -44,23 +44,30 @@ export class Tickets implements TicketSource {
 
   drop(group: GroupId): void {
     this.#held.delete(group);
+    this.#asking.delete(group);
   }
 
   /** Somebody else is logged in now, or nobody. */
   dropAll(): void {
     this.#held.clear();
+    this.#asking.clear();
   }
 
   #ask(group: GroupId): Promise<Signed> {
     const askedAtMs = this.#clock.monotonicMs();
-    const asking = this.#session
+    const asking: Promise<Signed> = this.#session
       .call('ticket', { group })
       .then(({ ticket }) => {
         const renewAtMs = askedAtMs + TICKET_LIFETIME_MS / 2;
-        this.#held.set(group, { ticket, renewAtMs, expiresAtMs: askedAtMs + TICKET_LIFETIME_MS });
+        // Dropped while it was asked for: it may be for somebody else, or no longer good.
+        if (this.#asking.get(group) === asking) {
+          this.#held.set(group, { ticket, renewAtMs, expiresAtMs: askedAtMs + TICKET_LIFETIME_MS });
+        }
         return ticket;
       })
-      .finally(() => this.#asking.delete(group));
+      .finally(() => {
+        if (this.#asking.get(group) === asking) this.#asking.delete(group);
+      });
     this.#asking.set(group, asking);
     return asking;
   }

@@ -21,6 +21,8 @@ import type { Logger } from '../support/logger.ts';
 import type { Notice } from './types.ts';
 
 const DIAL_MS_MAX = 3_000;
+/** From the connection to a session taken up. */
+const GREETING_MS_MAX = 5_000;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
 /** How long a call waits for a tracker before the person is told that there is none. */
@@ -112,31 +114,32 @@ export class TrackerSession {
   }
 
   async #keepConnected(): Promise<void> {
-    const { trackers } = this.#options;
+    const { trackers, clock } = this.#options;
     let retryMs = RETRY_MS_MIN;
     for (let turn = 0; !this.#closed; ) {
       const tracker = trackers[turn % trackers.length];
       if (!tracker) return;
       try {
         const { ended } = await this.#connect(tracker);
-        retryMs = RETRY_MS_MIN;
+        const sinceMs = clock.monotonicMs();
         this.#lost(tracker, await ended);
-        // The same tracker is tried first again: it may only have been restarted.
+        // The same tracker is tried first again: it may only have been restarted. One that sends us away is not pressed.
+        if (clock.monotonicMs() - sinceMs > RETRY_MS_MAX) retryMs = RETRY_MS_MIN;
+        else turn += 1;
       } catch (error) {
         this.#lost(tracker, error as Error);
         turn += 1;
-        if (turn % trackers.length !== 0) continue;
-        this.#wakeWaiting();
-        await this.#sleep(retryMs);
-        retryMs = Math.min(RETRY_MS_MAX, 2 * retryMs);
       }
+      if (turn % trackers.length !== 0) continue;
+      this.#wakeWaiting();
+      await this.#sleep(retryMs);
+      retryMs = Math.min(RETRY_MS_MAX, 2 * retryMs);
     }
   }
 
   /** Resolves once the line stands and the session is taken up; `ended` tells why it fell. */
   async #connect(tracker: TrackerLine): Promise<{ ended: Promise<Error> }> {
-    const { identity, token, onReady, onPush, onNotice, onSessionEnded } = this.#options;
-    const address = formatAddress(tracker);
+    const { identity, onPush, clock } = this.#options;
     const pin = this.#expectedPin(tracker);
     const greeted = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<Error>();
@@ -152,7 +155,7 @@ export class TrackerSession {
         ready: () => greeted.resolve(),
         frame: (frame) => calls?.frame(frame),
         closed: (error) => {
-          this.#line = undefined;
+          if (this.#line?.connection === connection) this.#line = undefined;
           calls?.end();
           const reason = error ?? new Error('closed');
           greeted.reject(reason);
@@ -160,24 +163,55 @@ export class TrackerSession {
         },
       },
     }).catch((error) => Promise.reject(explainPin(error, tracker, pin)));
-    calls = new Calls(connection, onPush);
-    await greeted.promise;
-    const firstContact = tracker.pin === undefined && this.#options.pins.pin(address) !== connection.peerId;
-    if (firstContact) this.#options.pins.setPin(address, connection.peerId);
-    const session = token();
-    if (session) {
-      await calls.call('resume', { token: session }).catch((error) => {
-        if (!(error instanceof RequestError)) throw error;
-        onSessionEnded(error.message);
-      });
+    const hangUp = () => connection.close();
+    this.#abort.signal.addEventListener('abort', hangUp, { once: true });
+    void ended.promise.then(() => this.#abort.signal.removeEventListener('abort', hangUp));
+    if (this.#closed) hangUp();
+    // One that takes our connection and then says nothing must not keep us from the next.
+    const stopTimer = clock.after(GREETING_MS_MAX, hangUp);
+    try {
+      calls = new Calls(connection, onPush);
+      await greeted.promise;
+      await this.#takeUpSession(calls);
+    } catch (error) {
+      hangUp();
+      throw error;
+    } finally {
+      stopTimer();
     }
+    if (connection.isClosed) throw await ended.promise;
     this.#line = { connection, calls };
+    this.#stands(tracker, connection.peerId);
+    return { ended: ended.promise };
+  }
+
+  /** Only a tracker that says so ends a session; one that can't look now does not. */
+  async #takeUpSession(calls: Calls): Promise<void> {
+    const { token, onSessionEnded } = this.#options;
+    const session = token();
+    if (!session) return;
+    try {
+      await calls.call('resume', { token: session });
+    } catch (error) {
+      if (!(error instanceof RequestError) || error.code !== 'session-ended') throw error;
+      onSessionEnded(error.message);
+    }
+  }
+
+  #stands(tracker: TrackerLine, pin: TrackerId): void {
+    const { pins, onNotice, onReady } = this.#options;
+    const address = formatAddress(tracker);
+    const firstContact = tracker.pin === undefined && pins.pin(address) !== pin;
+    if (firstContact) pins.setPin(address, pin);
     this.#failures.clear();
     this.#toldLost = false;
-    onNotice({ type: 'tracker-connected', address, pin: connection.peerId, firstContact });
     this.#wakeWaiting();
-    onReady();
-    return { ended: ended.promise };
+    // What listeners do with the news is no fault of the line.
+    queueMicrotask(() => {
+      if (this.#closed) return;
+      onNotice({ type: 'tracker-connected', address, pin, firstContact });
+      onReady();
+    });
   }
 
   /** Undefined: whatever it shows is its pin from now on. */

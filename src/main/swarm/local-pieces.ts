@@ -36,15 +36,15 @@ export interface LocalPiecesOptions {
  * claimed. Rejects with RequestError when the disk refuses to write.
  */
 export async function bringLocalPieces(options: LocalPiecesOptions, onClaimed: () => void): Promise<void> {
-  const found: { readonly source: Content; readonly pairs: Uint32Array }[] = [];
+  const found: { readonly source: Content; pairs: Uint32Array }[] = [];
   try {
     if (options.lookInPlace) await keepInPlace(options);
     for (const file of options.sources) {
       const source = await openSource(options, file);
       if (!source) continue;
-      const pairs = Uint32Array.from(claimPairs(await options.content.match(source), options.claim));
-      if (pairs.length > 0) found.push({ source, pairs });
-      else await source.release();
+      const held = { source, pairs: new Uint32Array() };
+      found.push(held);
+      held.pairs = Uint32Array.from(claimPairs(await options.content.match(source), options.claim));
     }
     onClaimed();
     for (const { source, pairs } of found) await copyFrom(source, pairs, options);

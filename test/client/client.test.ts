@@ -103,6 +103,22 @@ describe('a client', () => {
     expect(notices.filter(({ type }) => type === 'member-gone')).toEqual([]);
   });
 
+  it('runs, and does not wait for peers, while a rate limit holds it back', async () => {
+    const [alice, bob] = await two();
+    await share(alice, 'a.bin', 4 * MIB);
+    await bob.close();
+    const slow = await library.client('bob', { downloadLimit: 2 * MIB });
+    const download = await slow.downloadFile('g', 'a.bin', library.file('bob', 'a.bin'));
+    const states = new Set<string>();
+    await new Promise<void>((resolve) =>
+      download.onProgress(({ state, doneBytes }) => {
+        if (doneBytes > 0) states.add(state);
+        if (doneBytes > 2 * MIB) resolve();
+      }),
+    );
+    expect([...states]).toEqual(['running']);
+  });
+
   it('shows what rests after a restart', async () => {
     const [alice, bob] = await two();
     await share(alice, 'a.bin', 64 * KIB);

@@ -326,7 +326,11 @@ export class DownloadTask {
     if (this.#ended) return this.#ended;
     if (!this.#download) return 'starting';
     const sources = [...this.#sources.values()];
-    if (this.#finishing || sources.some(({ channel }) => (channel?.slots.size ?? 0) > 0)) return 'running';
+    if (this.#finishing || this.#holdsBack) return 'running';
+    const download = this.#download;
+    // A peer that a rate limit or a lack of slots keeps us from asking is no peer that is missing.
+    const feeds = ({ channel, peer }: Source) => channel && (channel.slots.size > 0 || download.has(peer.device));
+    if (sources.some(feeds)) return 'running';
     return sources.some(({ state }) => state === 'connecting') ? 'starting' : 'waiting';
   }
 

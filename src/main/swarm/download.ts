@@ -130,6 +130,11 @@ export class Download<K> {
     return index;
   }
 
+  /** Whether a peer has pieces that are missing. */
+  has(key: K): boolean {
+    return this.#picker.wantedOf(key) > 0;
+  }
+
   /** Whether next() might name a piece, without taking one. */
   wants(key: K, nowMs: number): boolean {
     const peer = this.#peers.get(key);

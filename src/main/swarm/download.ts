@@ -284,7 +284,7 @@ export class Download<K> {
 
   /** A piece on its way from another peer that an idle one might bring sooner. */
   #late(key: K, peer: DownloadPeer, nowMs: number): number | undefined {
-    if (peer.open.size > 0 || peer.snubbed || this.#picker.reachable > 0) return undefined;
+    if (peer.open.size > 0 || peer.snubbed || this.#picker.isReachable) return undefined;
     const usualMs = Number.isFinite(peer.latencyMs) ? peer.latencyMs : 0;
     const patienceMs = Math.max(ENDGAME_MS_MIN, 2 * usualMs);
     for (const [index, askers] of this.#asked) {

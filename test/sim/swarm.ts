@@ -20,7 +20,7 @@ const TICK_MS = 100;
 /** Connecting takes so many ways: TCP, TLS, ticket and open, and the answer. */
 const DIAL_WAYS = 6;
 /** As the download task does: a link that leaves requests unanswered for so long is closed. */
-const SILENT_MS = 30_000;
+export const SILENT_MS = 30_000;
 const CHANNEL = 1;
 
 export class Swarm {

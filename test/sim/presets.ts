@@ -1,20 +1,7 @@
 /** The swarms that `pnpm sim` knows by name, and what is expected of each. */
 import { KIB, MIB } from '../../src/protocol/limits.ts';
-import type { Result } from './result.ts';
+import type { Preset, Result } from './result.ts';
 import type { SwarmPlan } from './scenario.ts';
-
-export interface Preset {
-  readonly what: string;
-  readonly plan: SwarmPlan;
-  readonly target: { readonly what: string; isMet(result: Result): boolean };
-  /** Published times of others in the same case, in ms. */
-  readonly published?: {
-    readonly who: string;
-    readonly p50Ms: number;
-    readonly p99Ms: number;
-    readonly p999Ms: number;
-  };
-}
 
 const MB = 1_000_000;
 

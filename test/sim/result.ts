@@ -1,7 +1,6 @@
 /** What a run comes to: how long the peers took beside how long they had to, what the seeders sent, what was wasted. */
 import { formatDuration, table } from '../../src/main/shell/format.ts';
-import type { Preset } from './presets.ts';
-import { boundMs, type Scenario } from './scenario.ts';
+import { boundMs, type Scenario, type SwarmPlan } from './scenario.ts';
 import type { Swarm } from './swarm.ts';
 
 export interface Result {
@@ -20,6 +19,20 @@ export interface Result {
   /** Right ones that came a second time, as a part of all. */
   readonly uselessShare: number;
   readonly events: number;
+}
+
+/** A swarm with a name, and what is expected of it. */
+export interface Preset {
+  readonly what: string;
+  readonly plan: SwarmPlan;
+  readonly target: { readonly what: string; isMet(result: Result): boolean };
+  /** Published times of others in the same case, in ms. */
+  readonly published?: {
+    readonly who: string;
+    readonly p50Ms: number;
+    readonly p99Ms: number;
+    readonly p999Ms: number;
+  };
 }
 
 export function resultOf(scenario: Scenario, swarm: Swarm): Result {

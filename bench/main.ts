@@ -7,6 +7,7 @@ import { parseSize } from '../src/main/shell/flags.ts';
 import { table } from '../src/main/shell/format.ts';
 import { MIB } from '../src/protocol/limits.ts';
 import { CRASH_DEFAULTS, crash } from './crash.ts';
+import { picker } from './picker.ts';
 import { SWARM_DEFAULTS, swarm } from './swarm.ts';
 import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
 
@@ -72,6 +73,15 @@ const BENCHES: Readonly<Record<string, Bench>> = {
       });
     },
     tour: () => crash({ sizeBytes: 128 * MIB, kills: 5, json: false }),
+  },
+  picker: {
+    usage: 'picker [--rounds 5]',
+    what: 'time and memory a piece, at 4,096 to 2,097,152 pieces',
+    run: async (args) => {
+      const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string' } } });
+      picker({ rounds: values.rounds === undefined ? 5 : countOf(values.rounds) });
+    },
+    tour: async () => picker({ rounds: 1 }),
   },
 };
 

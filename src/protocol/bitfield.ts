@@ -4,11 +4,14 @@ import { ProtocolViolation } from './errors.ts';
 export class Bitfield {
   readonly length: number;
   readonly #bytes: Uint8Array;
+  /** The same memory in steps of 32, for searches. */
+  readonly #words: Uint32Array;
   #count = 0;
 
   constructor(length: number) {
     this.length = length;
-    this.#bytes = new Uint8Array(Math.ceil(length / 8));
+    this.#words = new Uint32Array(Math.ceil(length / 32));
+    this.#bytes = new Uint8Array(this.#words.buffer, 0, Math.ceil(length / 8));
   }
 
   static full(length: number): Bitfield {
@@ -57,6 +60,29 @@ export class Bitfield {
     this.#bytes[index >> 3] = (this.#bytes[index >> 3] ?? 0) & ~(0x80 >> (index & 7));
     this.#count -= 1;
     return true;
+  }
+
+  /** How many bits are set in both. */
+  countCommon(other: Bitfield): number {
+    if (this.complete) return other.count;
+    if (other.complete) return this.count;
+    let count = 0;
+    for (let at = 0; at < this.#bytes.length; at += 1) {
+      count += POPULATION[(this.#bytes[at] ?? 0) & (other.#bytes[at] ?? 0)] ?? 0;
+    }
+    return count;
+  }
+
+  /** The first bit from `from` on that is set in both. */
+  nextCommon(other: Bitfield, from: number): number | undefined {
+    const end = Math.min(this.length, other.length);
+    let index = from;
+    while (index < end) {
+      if (((this.#words[index >>> 5] ?? 0) & (other.#words[index >>> 5] ?? 0)) === 0) index = ((index >>> 5) + 1) * 32;
+      else if (this.has(index) && other.has(index)) return index;
+      else index += 1;
+    }
+    return undefined;
   }
 
   /** A copy of the bits, as they cross the wire. */

@@ -13,6 +13,21 @@ function expectSame(bits: Bitfield, model: ReadonlySet<number>): void {
 }
 
 describe('a bitfield', () => {
+  test('finds and counts what it has in common with another', () => {
+    const numbers = fc.uniqueArray(fc.nat(149));
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 150 }), numbers, numbers, fc.nat(160), (length, one, other, from) => {
+        const [a, b] = [new Bitfield(length), new Bitfield(length)];
+        for (const index of one) a.set(index);
+        for (const index of other) b.set(index);
+        const common = one.filter((index) => index < length && other.includes(index)).sort((x, y) => x - y);
+        expect(a.countCommon(b)).toBe(common.length);
+        expect(a.countCommon(Bitfield.full(length))).toBe(a.count);
+        expect(a.nextCommon(b, from)).toBe(common.find((index) => index >= from));
+      }),
+    );
+  });
+
   test('is a set of the numbers below its length', () => {
     fc.assert(
       fc.property(fc.nat(40), fc.array(change), (length, changes) => {

@@ -111,6 +111,19 @@ describe('a peer', () => {
     expect(adaptive.askAll('a').length).toBe((2 * MIB) / PIECE);
   });
 
+  it.each([
+    [1, (2 * MIB) / PIECE],
+    [4, (2 * MIB) / PIECE],
+    [8, MIB / PIECE],
+    [64, (128 * KIB) / PIECE],
+    [1000, 1],
+  ])('of %i is asked %i pieces ahead, so that queues stay short', (peers, pieces) => {
+    const { download, full, askAll, withTree } = make(1000);
+    withTree();
+    for (let n = 0; n < peers; n += 1) download.addPeer(`${n}`, full(), 0);
+    expect(askAll('0').length).toBe(pieces);
+  });
+
   it('that is quick is asked further ahead', () => {
     const { download, full, askAll, withTree } = make(4000);
     withTree();

@@ -4,7 +4,7 @@
  */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { UploadQueue, type UploadRequest } from '../../src/main/swarm/upload-queue.ts';
+import { Copies, UploadQueue, type UploadRequest } from '../../src/main/swarm/upload-queue.ts';
 import { KIB, MIB } from '../../src/protocol/limits.ts';
 
 const PEERS = 4;
@@ -24,11 +24,18 @@ type Step =
   | { readonly type: 'serve' }
   | { readonly type: 'finish'; readonly nth: number };
 
+/** As the queue has them. */
+const COMPARED_MAX = 16;
+const PASSED_OVER_MAX = 8;
+
 /** The same requests in one flat list, searched anew at each look. */
 class NaiveQueue {
   waiting: { peer: number; request: UploadRequest }[] = [];
   inProcess: { peer: number; request: UploadRequest; visit: number }[] = [];
   readonly visits = new Map<number, number>();
+  readonly sent: number[] = [];
+  /** What went before a peer's oldest request. */
+  readonly passed = new Map<UploadRequest, number>();
   #visit = 0;
 
   join(peer: number): void {
@@ -45,20 +52,46 @@ class NaiveQueue {
     return this.waiting.filter((one) => one.peer === peer).map(({ request }) => request);
   }
 
+  /** What a peer is to be sent next: its least sent piece, unless its oldest request has waited long enough. */
+  nextOf(peer: number): UploadRequest | undefined {
+    const waiting = this.of(peer);
+    const [oldest] = waiting;
+    if (!oldest || (this.passed.get(oldest) ?? 0) >= PASSED_OVER_MAX) return oldest;
+    const fitting = waiting.slice(0, COMPARED_MAX).filter((request) => this.#fits(peer, request));
+    const least = Math.min(...fitting.map(({ index }) => this.sent[index] ?? 0));
+    return fitting.find(({ index }) => (this.sent[index] ?? 0) === least);
+  }
+
+  serve(peer: number, request: UploadRequest): void {
+    const [oldest] = this.of(peer);
+    if (oldest) this.passed.set(oldest, (this.passed.get(oldest) ?? 0) + 1);
+    this.waiting.splice(
+      this.waiting.findIndex((one) => one.request === request),
+      1,
+    );
+    this.inProcess.push({ peer, request, visit: this.visits.get(peer) ?? 0 });
+    this.sent[request.index] = (this.sent[request.index] ?? 0) + 1;
+  }
+
   /** Peers whose oldest request may be served now. */
   ready(): number[] {
     return [...this.visits.keys()].filter((peer) => {
       const [first] = this.of(peer);
-      const mine = this.inProcess.filter((one) => one.peer === peer && one.visit === this.visits.get(peer));
-      const bytes = mine.reduce((sum, { request }) => sum + request.bytes, 0);
-      return first && (mine.length < 2 || bytes + first.bytes <= LIMITS.inProcessBytesMax);
+      return first && this.#fits(peer, first);
     });
+  }
+
+  #fits(peer: number, request: UploadRequest): boolean {
+    const mine = this.inProcess.filter((one) => one.peer === peer && one.visit === this.visits.get(peer));
+    const bytes = mine.reduce((sum, one) => sum + one.request.bytes, 0);
+    return mine.length < 2 || bytes + request.bytes <= LIMITS.inProcessBytesMax;
   }
 }
 
 class Pair {
   readonly naive = new NaiveQueue();
   readonly queue = new UploadQueue<number>(LIMITS);
+  readonly copies = new Copies(4);
 
   do(step: Step): void {
     const { naive, queue } = this;
@@ -75,7 +108,7 @@ class Pair {
       case 'ask': {
         if (!naive.visits.has(step.peer)) return;
         const { peer, channel, index, bytes } = step;
-        const request = { channel, index, bytes };
+        const request = { channel, index, bytes, copies: this.copies };
         if (naive.of(peer).length === LIMITS.waitingMax) {
           expect(() => queue.add(peer, request)).toThrow('too many open requests');
           return;
@@ -125,13 +158,8 @@ class Pair {
       return;
     }
     expect(ready).toContain(taken.peer);
-    // The oldest of its peer, and that very object.
-    expect(taken.request).toBe(naive.of(taken.peer)[0]);
-    naive.waiting.splice(
-      naive.waiting.findIndex(({ request }) => request === taken.request),
-      1,
-    );
-    naive.inProcess.push({ ...taken, visit: naive.visits.get(taken.peer) ?? 0 });
+    expect(taken.request).toBe(naive.nextOf(taken.peer));
+    naive.serve(taken.peer, taken.request);
   }
 }
 
@@ -154,6 +182,7 @@ class Asker {
   readonly queue: UploadQueue<string>;
   readonly key: string;
   readonly pieceBytes: number;
+  readonly copies = new Copies(1000);
   servedBytes = 0;
   #next = 0;
 
@@ -166,7 +195,7 @@ class Asker {
 
   ask(count = 1): void {
     for (let n = 0; n < count; n += 1) {
-      this.queue.add(this.key, { channel: 1, index: this.#next, bytes: this.pieceBytes });
+      this.queue.add(this.key, { channel: 1, index: this.#next, bytes: this.pieceBytes, copies: this.copies });
       this.#next += 1;
     }
   }
@@ -214,7 +243,7 @@ describe('the upload queue', () => {
 
   it('throws for a peer that asks for more at once than it may, and for one it does not know', () => {
     const queue = new UploadQueue<string>({ waitingMax: 2, inProcessBytesMax: MIB });
-    const request = { channel: 1, index: 0, bytes: 1 };
+    const request = { channel: 1, index: 0, bytes: 1, copies: new Copies(1) };
     expect(() => queue.add('a', request)).toThrow('invariant');
     queue.addPeer('a');
     queue.add('a', request);
@@ -274,7 +303,8 @@ describe('fairness', () => {
     // Its window of 4 MiB is full, and the other one goes on.
     expect(slow.servedBytes).toBe(4 * MIB);
     expect(quick.servedBytes).toBe(250 * MIB - 4 * MIB);
-    for (let n = 0; n < 8; n += 1) queue.finished('slow', { channel: 1, index: n, bytes: 512 * KIB });
+    for (let n = 0; n < 8; n += 1)
+      queue.finished('slow', { channel: 1, index: n, bytes: 512 * KIB, copies: slow.copies });
     const before = quick.servedBytes;
     serve(queue, [slow, quick], 100);
     expect(quick.servedBytes - before).toBeGreaterThanOrEqual(40 * 512 * KIB);
@@ -288,6 +318,53 @@ describe('fairness', () => {
     const small = new Asker(queue, 'small', 256 * KIB);
     small.ask(10);
     expect([1, 2, 3, 4, 5].map(() => queue.take()?.request.index)).toEqual([0, 1, 2, 3, undefined]);
+  });
+});
+
+describe('rare pieces', () => {
+  const three = (...asked: readonly (readonly number[])[]) => {
+    const queue = room();
+    const copies = new Copies(100);
+    for (const [peer, indexes] of asked.entries()) {
+      queue.addPeer(`peer ${peer}`);
+      for (const index of indexes) queue.add(`peer ${peer}`, { channel: 1, index, bytes: 512 * KIB, copies });
+    }
+    return queue;
+  };
+  const served = (queue: UploadQueue<string>, count: number) =>
+    Array.from({ length: count }, () => {
+      const next = queue.take();
+      if (next) queue.finished(next.peer, next.request);
+      return next?.request.index;
+    });
+
+  it('go out once before any goes out twice', () => {
+    const queue = three([0, 1, 2], [0, 2, 3], [0, 3, 4]);
+    expect(served(queue, 5).sort()).toEqual([0, 1, 2, 3, 4]);
+    expect(served(queue, 5).sort()).toEqual([0, 0, 2, 3, undefined]);
+  });
+
+  it('do not let a peer get far ahead of one that asks for what all have', () => {
+    const queue = three(
+      [0],
+      Array.from({ length: 40 }, (_, n) => n),
+    );
+    queue.add('peer 0', { channel: 1, index: 0, bytes: 512 * KIB, copies: new Copies(1) });
+    const first = Array.from({ length: 12 }, () => {
+      const next = queue.take();
+      if (next) queue.finished(next.peer, next.request);
+      return next?.peer;
+    });
+    expect(first.filter((peer) => peer === 'peer 0').length).toBe(2);
+  });
+
+  it('leave no request waiting for ever', () => {
+    const queue = room();
+    const copies = new Copies(1000);
+    queue.addPeer('a');
+    for (let n = 0; n < 5; n += 1) copies.add(0);
+    for (let n = 0; n < 100; n += 1) queue.add('a', { channel: 1, index: n, bytes: KIB, copies });
+    expect(served(queue, 9).indexOf(0)).toBe(8);
   });
 });
 

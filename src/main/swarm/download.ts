@@ -15,6 +15,10 @@ import { Picker } from './picker.ts';
 export const STALL_MS = 5_000;
 /** Bytes asked ahead of a peer whose rate is not known yet, and at least. */
 const AHEAD_BYTES_MIN = 2 * MIB;
+/** Of many peers less is asked ahead, so that it comes to this of all together: deep queues make pieces spread slowly. */
+const AHEAD_BYTES_SHARED = 8 * MIB;
+/** Few enough for AHEAD_BYTES_MIN each. They are asked for two pieces at least, so that none of them pauses. */
+const FEW_PEERS = AHEAD_BYTES_SHARED / AHEAD_BYTES_MIN;
 const AHEAD_BYTES_MAX = 32 * MIB;
 /** How much of a peer's sending time requests should cover, at least; twice its latency if that is more. */
 const AHEAD_MS_MIN = 100;
@@ -276,13 +280,16 @@ export class Download<K> {
     if (this.#pipeline !== undefined) return this.#pipeline;
     const latencyMs = Number.isFinite(peer.latencyMs) ? peer.latencyMs : 0;
     const aheadBytes = peer.rateBytesPerMs * Math.max(AHEAD_MS_MIN, 2 * latencyMs);
-    const bytes = Math.min(AHEAD_BYTES_MAX, Math.max(AHEAD_BYTES_MIN, aheadBytes));
-    return Math.min(REQUESTS_PER_CHANNEL_MAX, Math.max(2, Math.ceil(bytes / this.tree.pieceSizeBytes)));
+    const areFew = this.#peers.size <= FEW_PEERS;
+    const leastBytes = areFew ? AHEAD_BYTES_MIN : AHEAD_BYTES_SHARED / this.#peers.size;
+    const bytes = Math.min(AHEAD_BYTES_MAX, Math.max(leastBytes, aheadBytes));
+    const pieces = Math.max(areFew ? 2 : 1, Math.ceil(bytes / this.tree.pieceSizeBytes));
+    return Math.min(REQUESTS_PER_CHANNEL_MAX, pieces);
   }
 
   /** A piece on its way from another peer that an idle one might bring sooner. */
   #late(key: K, peer: DownloadPeer, nowMs: number): number | undefined {
-    if (peer.open.size > 0 || peer.snubbed || this.#picker.reachable > 0) return undefined;
+    if (peer.open.size > 0 || peer.snubbed || this.#picker.isReachable) return undefined;
     const usualMs = Number.isFinite(peer.latencyMs) ? peer.latencyMs : 0;
     const patienceMs = Math.max(ENDGAME_MS_MIN, 2 * usualMs);
     for (const [index, askers] of this.#asked) {

@@ -32,7 +32,7 @@ import { type Listener, listen } from '../net/tls.ts';
 import type { Clock } from '../support/clock.ts';
 import type { Logger } from '../support/logger.ts';
 import { TokenBucket } from './token-bucket.ts';
-import { UploadQueue, type UploadRequest } from './upload-queue.ts';
+import { Copies, UploadQueue, type UploadRequest } from './upload-queue.ts';
 
 /** A file that we serve, open; whole or as far as it has come. */
 export interface Served {
@@ -56,7 +56,10 @@ export interface ShareSource {
 interface ServedChannel {
   readonly id: number;
   readonly group: GroupId;
+  readonly file: FileId;
   readonly served: Served;
+  /** In common to all channels of the file. */
+  readonly copies: Copies;
   readonly stopHaves: () => void;
   inProcess: number;
   closed: boolean;
@@ -295,14 +298,23 @@ export class PeerServer {
     const stopHaves = served.onHave((index) => {
       visitor.connection.send(encodeFrame(FrameType.Have, { id, aux: index }));
     });
-    visitor.channels.set(id, { id, group, served, stopHaves, inProcess: 0, closed: false });
     const { have } = served;
+    const copies = this.#copiesOf(group, file) ?? new Copies(have.length);
+    visitor.channels.set(id, { id, group, file, served, copies, stopHaves, inProcess: 0, closed: false });
     const fields = { id, aux: have.length };
     visitor.connection.send(
       have.complete
         ? encodeFrame(FrameType.Opened, { ...fields, flags: OPENED_COMPLETE })
         : encodeFrame(FrameType.Opened, { ...fields, body: have.toBytes() }),
     );
+  }
+
+  /** What was sent of a file to those that have it open now. */
+  #copiesOf(group: GroupId, file: FileId): Copies | undefined {
+    for (const visitor of this.#visitors)
+      for (const channel of visitor.channels.values())
+        if (channel.group === group && channel.file === file) return channel.copies;
+    return undefined;
   }
 
   #request(visitor: Visitor, { id, aux: index }: Frame): void {
@@ -322,7 +334,7 @@ export class PeerServer {
       return;
     }
     const bytes = channel.served.content.tree.place(index).lengthBytes;
-    this.#queue.add(visitor, { channel: id, index, bytes });
+    this.#queue.add(visitor, { channel: id, index, bytes, copies: channel.copies });
     this.#pump();
   }
 

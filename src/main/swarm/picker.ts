@@ -2,69 +2,89 @@
  * Which piece to ask of a peer next: the rarest that it has, random among equals, and where nothing speaks against it
  * the one that follows the last, so that disks on both ends see runs instead of single pieces.
  *
- * PURE bookkeeping. A piece is outside (locked, taken or done) or missing. Missing pieces lie in `order`, sorted by
- * availability; `bucketStart[a]` is where those of availability a begin, so that a change by one is one swap.
- * 10 bytes a piece. take and release cost O(distinct availabilities); adding or removing a peer is linear in the pieces.
+ * PURE bookkeeping. A piece is outside (locked, taken or done) or missing. Of a file of many pieces, only some blocks are
+ * kept in order of rarity at a time (RarityOrder), chosen at random; a peer that has nothing there, or little, is asked
+ * for what it gained lately, or for anything. Two bits a piece and one for each peer, and ten bytes for each of at most
+ * 32,768 pieces. An operation costs O(peers + distinct availabilities); adding or removing a peer is linear in the pieces.
  */
-import type { Bitfield } from '../../protocol/bitfield.ts';
+import { Bitfield } from '../../protocol/bitfield.ts';
 import { invariant } from '../../protocol/errors.ts';
+import { BLOCK_PIECES, RarityOrder } from './rarity-order.ts';
 
 interface PickerPeer {
   readonly have: Bitfield;
   /** Missing pieces that it has. Zero: nothing to look for. */
   wanted: number;
   lastTaken: number;
+  /** The last missing pieces that it gained, the newest at `gained - 1`. */
+  readonly recent: Uint32Array;
+  gained: number;
+  recentCount: number;
+  /** Where to go on looking for anything at all. */
+  cursor: number;
 }
 
-const OUTSIDE = 0xffffffff;
-/** Blind draws from a bucket. If all miss, a small bucket is looked through; of a large one the peer has too little. */
+/** Blind draws from a bucket. */
 const DRAWS = 8;
+/** Pieces that one pick looks through at most where draws miss. Below that many, the rarest is found for certain. */
 const LOOK_THROUGH_MAX = 256;
+/** Blind draws are for peers that have at least one in so many of the missing pieces. */
+const SPARSE = 8;
+const RECENT_MAX = 64;
 
 export class Picker<K> {
-  readonly #availability: Uint16Array;
-  readonly #order: Uint32Array;
-  readonly #position: Uint32Array;
-  #bucketStart: number[] = [0];
-  #missing = 0;
+  readonly #order: RarityOrder;
+  readonly #missing: Bitfield;
+  /** Blocks with missing pieces that wait to be put in order. */
+  readonly #waitingBlocks: number[] = [];
+  readonly #isWaiting: Bitfield;
   readonly #peers = new Map<K, PickerPeer>();
   readonly #random: () => number;
 
   /** All pieces begin outside. `random` draws from 0 up to 1. */
   constructor(pieceCount: number, random: () => number) {
-    this.#availability = new Uint16Array(pieceCount);
-    this.#order = new Uint32Array(pieceCount);
-    this.#position = new Uint32Array(pieceCount).fill(OUTSIDE);
+    this.#order = new RarityOrder(pieceCount);
+    this.#missing = new Bitfield(pieceCount);
+    this.#isWaiting = new Bitfield(this.#order.blockCount);
     this.#random = random;
   }
 
   /** Pieces that may be picked. */
   get missing(): number {
-    return this.#missing;
+    return this.#missing.count;
   }
 
-  /** Those of them that some peer has. */
-  get reachable(): number {
-    return this.#missing - this.#start(1);
+  /** Whether some peer has one of them. */
+  get isReachable(): boolean {
+    for (const { wanted } of this.#peers.values()) if (wanted > 0) return true;
+    return false;
   }
 
   isMissing(index: number): boolean {
-    return this.#position[index] !== OUTSIDE;
+    return this.#missing.has(index);
   }
 
   addPeer(key: K, have: Bitfield): void {
     invariant(!this.#peers.has(key), 'a peer is added once');
-    this.#peers.set(key, { have, wanted: 0, lastTaken: -2 });
-    this.#count(have, 1);
-    this.#rebuild();
+    this.#peers.set(key, {
+      have,
+      wanted: have.countCommon(this.#missing),
+      lastTaken: -2,
+      recent: new Uint32Array(RECENT_MAX),
+      gained: 0,
+      recentCount: 0,
+      cursor: Math.floor(this.#random() * have.length),
+    });
+    this.#order.count(have, 1);
+    this.#order.sort();
   }
 
   removePeer(key: K): void {
     const peer = this.#peers.get(key);
     if (!peer) return;
     this.#peers.delete(key);
-    this.#count(peer.have, -1);
-    this.#rebuild();
+    this.#order.count(peer.have, -1);
+    this.#order.sort();
   }
 
   has(key: K, index: number): boolean {
@@ -75,10 +95,12 @@ export class Picker<K> {
   peerGained(key: K, index: number): boolean {
     const peer = this.#peers.get(key);
     if (!peer?.have.set(index)) return false;
-    this.#availability[index] = (this.#availability[index] ?? 0) + 1;
-    if (!this.isMissing(index)) return true;
+    this.#order.raise(index);
+    if (!this.#missing.has(index)) return true;
     peer.wanted += 1;
-    this.#raise(index);
+    peer.recent[peer.gained % RECENT_MAX] = index;
+    peer.gained += 1;
+    peer.recentCount = Math.min(RECENT_MAX, peer.recentCount + 1);
     return true;
   }
 
@@ -86,26 +108,27 @@ export class Picker<K> {
   peerLacks(key: K, index: number): void {
     const peer = this.#peers.get(key);
     if (!peer?.have.clear(index)) return;
-    this.#availability[index] = (this.#availability[index] ?? 0) - 1;
-    if (!this.isMissing(index)) return;
-    peer.wanted -= 1;
-    this.#lower(index);
+    this.#order.lower(index);
+    if (this.#missing.has(index)) peer.wanted -= 1;
   }
 
   /** Makes a run of pieces missing: their digests are known now. Those that `skip` names stay outside. */
   unlock(firstIndex: number, count: number, skip: (index: number) => boolean): void {
     for (let index = firstIndex; index < firstIndex + count; index += 1) {
-      if (!skip(index)) this.#position[index] = 0;
+      if (skip(index) || !this.#missing.set(index)) continue;
+      if (this.#order.isOpen(index)) this.#order.insert(index);
+      else this.#await(index);
     }
-    this.#rebuild();
+    this.#openBlocks();
+    for (const peer of this.#peers.values()) peer.wanted = peer.have.countCommon(this.#missing);
   }
 
   /** Takes the best missing piece that a peer has; undefined when it has none. */
   take(key: K): number | undefined {
     const peer = this.#peers.get(key);
     if (!peer || peer.wanted === 0) return undefined;
-    const index = this.#next(peer) ?? this.#rarest(peer);
-    this.#remove(index);
+    const index = this.#next(peer) ?? this.#rarest(peer) ?? this.#latest(peer) ?? this.#any(peer);
+    this.remove(index);
     peer.lastTaken = index;
     return index;
   }
@@ -117,146 +140,94 @@ export class Picker<K> {
 
   /** A piece need not be picked any more. */
   remove(index: number): void {
-    if (this.isMissing(index)) this.#remove(index);
+    if (!this.#missing.clear(index)) return;
+    for (const peer of this.#peers.values()) if (peer.have.has(index)) peer.wanted -= 1;
+    if (this.#order.remove(index)) this.#openBlocks();
   }
 
   /** A taken piece is missing again. */
   putBack(index: number): void {
-    if (this.isMissing(index)) return;
+    if (!this.#missing.set(index)) return;
     for (const peer of this.#peers.values()) if (peer.have.has(index)) peer.wanted += 1;
-    // Enters at the top bucket's end, then sinks to its own.
-    const availability = this.#availability[index] ?? 0;
-    while (this.#bucketStart.length <= availability) this.#bucketStart.push(this.#missing);
-    this.#order[this.#missing] = index;
-    this.#position[index] = this.#missing;
-    this.#missing += 1;
-    for (let bucket = this.#bucketStart.length - 1; bucket > availability; bucket -= 1) {
-      this.#swap(this.#positionOf(index), this.#start(bucket));
-      this.#bucketStart[bucket] = this.#start(bucket) + 1;
+    if (this.#order.isOpen(index)) {
+      this.#order.insert(index);
+      return;
     }
+    this.#await(index);
+    this.#openBlocks();
   }
 
   /** The piece after the last one taken from this peer, unless a rarer one waits. */
   #next(peer: PickerPeer): number | undefined {
+    const order = this.#order;
     const index = peer.lastTaken + 1;
-    if (!peer.have.has(index) || !this.isMissing(index)) return undefined;
-    const rarest = this.#order[this.#start(1)] ?? 0;
-    return this.#availability[index] === this.#availability[rarest] ? index : undefined;
+    if (!peer.have.has(index) || !this.#missing.has(index) || !order.isOpen(index)) return undefined;
+    return order.availability(index) === order.availability(order.at(order.start(1))) ? index : undefined;
   }
 
-  #rarest(peer: PickerPeer): number {
-    for (let bucket = 1; bucket < this.#bucketStart.length; bucket += 1) {
-      const start = this.#start(bucket);
-      const size = this.#end(bucket) - start;
+  #rarest(peer: PickerPeer): number | undefined {
+    const order = this.#order;
+    const draws = peer.wanted * SPARSE < this.#missing.count ? 0 : DRAWS;
+    let looks = LOOK_THROUGH_MAX;
+    for (let bucket = 1; bucket < order.bucketCount; bucket += 1) {
+      const start = order.start(bucket);
+      const size = order.start(bucket + 1) - start;
       if (size === 0) continue;
-      for (let draw = 0; draw < DRAWS; draw += 1) {
-        const index = this.#order[start + Math.floor(this.#random() * size)] ?? 0;
+      for (let draw = 0; draw < draws; draw += 1) {
+        const index = order.at(start + Math.floor(this.#random() * size));
         if (peer.have.has(index)) return index;
       }
-      if (size > LOOK_THROUGH_MAX) continue;
-      const found = this.#search(peer, start, start + size);
-      if (found !== undefined) return found;
-    }
-    const found = this.#search(peer, this.#start(1), this.#missing);
-    invariant(found !== undefined, 'a peer with wanted pieces has one');
-    return found;
-  }
-
-  /** The first piece that the peer has in a stretch of the order. */
-  #search(peer: PickerPeer, from: number, to: number): number | undefined {
-    for (let at = from; at < to; at += 1) {
-      const index = this.#order[at] ?? 0;
-      if (peer.have.has(index)) return index;
+      if (size > looks) continue;
+      looks -= size;
+      for (let place = start; place < start + size; place += 1) {
+        const index = order.at(place);
+        if (peer.have.has(index)) return index;
+      }
     }
     return undefined;
   }
 
-  #remove(index: number): void {
-    for (const peer of this.#peers.values()) if (peer.have.has(index)) peer.wanted -= 1;
-    // Rises through the buckets to the end of all, which is cut off.
-    for (let bucket = (this.#availability[index] ?? 0) + 1; bucket < this.#bucketStart.length; bucket += 1) {
-      this.#bucketStart[bucket] = this.#start(bucket) - 1;
-      this.#swap(this.#positionOf(index), this.#start(bucket));
+  /** The missing piece that a peer gained last: what is new with it is rare elsewhere. */
+  #latest(peer: PickerPeer): number | undefined {
+    while (peer.recentCount > 0) {
+      peer.recentCount -= 1;
+      peer.gained -= 1;
+      const index = peer.recent[peer.gained % RECENT_MAX] ?? 0;
+      if (peer.have.has(index) && this.#missing.has(index)) return index;
     }
-    this.#missing -= 1;
-    this.#swap(this.#positionOf(index), this.#missing);
-    this.#position[index] = OUTSIDE;
+    return undefined;
   }
 
-  /** Availability has grown by one: from its bucket's end into the next bucket's beginning. */
-  #raise(index: number): void {
-    const bucket = this.#availability[index] ?? 0;
-    while (this.#bucketStart.length <= bucket) this.#bucketStart.push(this.#missing);
-    this.#bucketStart[bucket] = this.#start(bucket) - 1;
-    this.#swap(this.#positionOf(index), this.#start(bucket));
+  /** Goes round the pieces, on from where it found the last one. */
+  #any(peer: PickerPeer): number {
+    const index = peer.have.nextCommon(this.#missing, peer.cursor) ?? peer.have.nextCommon(this.#missing, 0);
+    invariant(index !== undefined, 'a peer with wanted pieces has one');
+    peer.cursor = index + 1;
+    return index;
   }
 
-  /** Availability has shrunk by one: from its bucket's beginning to the end of the one before. */
-  #lower(index: number): void {
-    const bucket = (this.#availability[index] ?? 0) + 1;
-    this.#swap(this.#positionOf(index), this.#start(bucket));
-    this.#bucketStart[bucket] = this.#start(bucket) + 1;
+  #await(index: number): void {
+    const block = Math.floor(index / BLOCK_PIECES);
+    if (this.#isWaiting.set(block)) this.#waitingBlocks.push(block);
   }
 
-  #start(bucket: number): number {
-    return this.#bucketStart[bucket] ?? this.#missing;
-  }
-
-  #end(bucket: number): number {
-    return this.#start(bucket + 1);
-  }
-
-  #positionOf(index: number): number {
-    return this.#position[index] ?? OUTSIDE;
-  }
-
-  #swap(a: number, b: number): void {
-    const pieceA = this.#order[a] ?? 0;
-    const pieceB = this.#order[b] ?? 0;
-    this.#order[a] = pieceB;
-    this.#order[b] = pieceA;
-    this.#position[pieceA] = b;
-    this.#position[pieceB] = a;
-  }
-
-  #count(have: Bitfield, change: 1 | -1): void {
-    for (let index = 0; index < have.length; index += 1) {
-      if (have.has(index)) this.#availability[index] = (this.#availability[index] ?? 0) + change;
+  /** Puts random blocks in order, as many as there is room for. */
+  #openBlocks(): void {
+    let isOpened = false;
+    while (this.#order.hasRoom && this.#waitingBlocks.length > 0) {
+      const at = Math.floor(this.#random() * this.#waitingBlocks.length);
+      const block = this.#waitingBlocks[at] ?? 0;
+      this.#waitingBlocks[at] = this.#waitingBlocks.at(-1) ?? 0;
+      this.#waitingBlocks.pop();
+      this.#isWaiting.clear(block);
+      if (this.#order.open(block, this.#missing, (index) => this.#countHaving(index))) isOpened = true;
     }
+    if (isOpened) this.#order.sort();
   }
 
-  /** Sorts the missing pieces by availability (a counting sort) and counts what each peer has of them. */
-  #rebuild(): void {
-    const counts: number[] = [];
-    for (let index = 0; index < this.#position.length; index += 1) {
-      if (this.#position[index] === OUTSIDE) continue;
-      const availability = this.#availability[index] ?? 0;
-      while (counts.length <= availability) counts.push(0);
-      counts[availability] = (counts[availability] ?? 0) + 1;
-    }
-    this.#bucketStart = [];
-    this.#missing = 0;
-    for (const count of counts) {
-      this.#bucketStart.push(this.#missing);
-      this.#missing += count;
-    }
-    if (this.#bucketStart.length === 0) this.#bucketStart.push(0);
-    const next = [...this.#bucketStart];
-    for (let index = 0; index < this.#position.length; index += 1) {
-      if (this.#position[index] === OUTSIDE) continue;
-      const availability = this.#availability[index] ?? 0;
-      const at = next[availability] ?? 0;
-      next[availability] = at + 1;
-      this.#order[at] = index;
-      this.#position[index] = at;
-    }
-    for (const peer of this.#peers.values()) peer.wanted = this.#countWanted(peer.have);
-  }
-
-  #countWanted(have: Bitfield): number {
-    if (have.complete) return this.#missing;
-    let wanted = 0;
-    for (let at = 0; at < this.#missing; at += 1) if (have.has(this.#order[at] ?? 0)) wanted += 1;
-    return wanted;
+  #countHaving(index: number): number {
+    let count = 0;
+    for (const { have } of this.#peers.values()) if (have.has(index)) count += 1;
+    return count;
   }
 }

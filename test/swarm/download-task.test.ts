@@ -377,6 +377,39 @@ describe('short memory', () => {
   });
 });
 
+describe('a peer that falls silent', () => {
+  it('leaves slots for the others, however few there are', async () => {
+    const small = await Engine.start({
+      workers: 1,
+      memoryBytes: 6 * 5 * 4 * KIB,
+      treeDirectory: join(directory, 'trees-few'),
+    });
+    const own = new PeerLinks({
+      identity: await newIdentity(),
+      slots: small.slots,
+      tickets: { get: async () => ({ body: Uint8Array.of(1), signature: new Uint8Array(64) }), drop: () => {} },
+      clock,
+    });
+    const run = await start({ links: own }, small);
+    const mute = await peer((frame, end) => {
+      if (frame.type === FrameType.Open) end.send(opened(frame.id));
+    });
+    run.listener.online(mute);
+    await until(() => small.slots.heldBytes('download') > 0);
+    run.listener.online(await peer(honest));
+    const startMs = clock.nowMs();
+    // Long enough for its requests to be cancelled, which it never answers; too short for its link to be given up.
+    await until(() => {
+      if (clock.nowMs() - startMs < 3 * STALL_MS) clock.advance(100);
+      run.task.tick();
+      return !run.task.isActive;
+    });
+    await expectWhole(run);
+    await own.close();
+    await small.close();
+  });
+});
+
 describe('an end', () => {
   it('that comes while the file gets its name waits, and the file stands', async () => {
     const gate = Promise.withResolvers<void>();

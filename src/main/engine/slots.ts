@@ -86,6 +86,11 @@ export class Slots {
     );
   }
 
+  /** How many such slots a lane may hold at once. */
+  capacity(pieceBytes: number): number {
+    return Math.floor(this.#laneBytesMax / slotBytes(pieceBytes));
+  }
+
   /** A slot, or undefined when none is free or others wait for one. */
   tryTake(lane: Lane, pieceBytes: number): Slot | undefined {
     return this.#waiters[lane].length > 0 ? undefined : this.#take(lane, slotBytes(pieceBytes));

@@ -483,10 +483,15 @@ export class DownloadTask {
     }
   }
 
+  /** One peer that falls silent, with its cancelled requests unanswered, must leave slots for the others. */
+  #holdsTooMuch({ slots }: Channel): boolean {
+    return slots.size >= Math.max(2, this.#options.engine.slots.capacity(this.tree.pieceSizeBytes) / 2);
+  }
+
   #askOne(download: Download<DeviceId>, source: Source): 'asked' | 'enough' | 'no-slot' {
     const { channel, peer } = source;
     const nowMs = this.#now();
-    if (!channel || !download.wants(peer.device, nowMs)) return 'enough';
+    if (!channel || this.#holdsTooMuch(channel) || !download.wants(peer.device, nowMs)) return 'enough';
     // Goes on with the next tick.
     if (this.#options.limit.waitMs(nowMs) > 0) return 'no-slot';
     const { slots } = this.#options.engine;

@@ -91,13 +91,15 @@ export class Catalog {
     this.#database.prepare('INSERT OR REPLACE INTO pins VALUES (?, ?)').run(address, pin);
   }
 
-  addShare(share: Share): void {
-    this.#database
-      .prepare(
-        `INSERT OR REPLACE INTO shares VALUES
-         (@group, @file, @groupName, @name, @path, @sizeBytes, @pieceSizeBytes, @root, @mtimeMs)`,
-      )
-      .run(share);
+  /** All of them in one transaction. */
+  addShares(shares: readonly Share[]): void {
+    const insert = this.#database.prepare(
+      `INSERT OR REPLACE INTO shares VALUES
+       (@group, @file, @groupName, @name, @path, @sizeBytes, @pieceSizeBytes, @root, @mtimeMs)`,
+    );
+    this.#database.transaction(() => {
+      for (const share of shares) insert.run(share);
+    })();
   }
 
   share(group: GroupId, file: FileId): Share | undefined {

@@ -13,7 +13,7 @@ import type { FileListing, GroupListing, Push } from '../../protocol/messages.ts
 import { fileSegmentRefusal, printable } from '../../protocol/names.ts';
 import { PieceTree, pieceSizeAllowed } from '../../protocol/piece-tree.ts';
 import { type Signed, signedSchema } from '../../protocol/signed.ts';
-import { Engine } from '../engine/engine.ts';
+import { Engine, statOf } from '../engine/engine.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
 import { type Clock, newId, random, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
@@ -26,6 +26,7 @@ import { PeerLinks } from '../swarm/peer-links.ts';
 import { PeerServer } from '../swarm/peer-server.ts';
 import { TokenBucket } from '../swarm/token-bucket.ts';
 import { Catalog, type Share } from './catalog.ts';
+import { shareFolder } from './folder-share.ts';
 import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
 import { Tickets } from './tickets.ts';
@@ -40,6 +41,7 @@ import {
   type Notice,
   PEERS_MAX_DEFAULT,
   type SharedFile,
+  type SharedFolder,
   type ShareProgress,
   type UploadStatus,
 } from './types.ts';
@@ -255,19 +257,13 @@ export class Client implements ClientApi {
     path: string,
     group: string,
     options: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void } = {},
-  ): Promise<SharedFile> {
+  ): Promise<SharedFile | SharedFolder> {
     const { replace = false, onProgress } = options;
+    if ((await statOf(resolve(path)))?.isDirectory()) return this.#uploadFolder(path, group, options);
     const pieceSizeBytes = this.#pieceSizeBytes;
     const startedMs = this.#parts.clock.monotonicMs();
     const name = basename(path).normalize('NFC');
-    const refusal = fileSegmentRefusal(name);
-    if (refusal) {
-      throw new RequestError(
-        'bad-name',
-        `"${printable(name)}" can't be shared under its name: ${refusal}`,
-        'rename it',
-      );
-    }
+    this.#checkSharedName(name);
     this.#requireLogin();
     const facts = await this.#parts.engine.hash(resolve(path), pieceSizeBytes, (doneBytes, sizeBytes) =>
       onProgress?.({ path, doneBytes, sizeBytes }),
@@ -296,6 +292,40 @@ export class Client implements ClientApi {
     const { filePieceCount: pieceCount } = new PieceTree(sizeBytes, pieceSizeBytes);
     const elapsedMs = this.#parts.clock.monotonicMs() - startedMs;
     return { name, group, sizeBytes, pieceCount, root, created: added.created, elapsedMs };
+  }
+
+  async #uploadFolder(
+    path: string,
+    group: string,
+    options: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
+  ): Promise<SharedFolder> {
+    const { replace = false, onProgress } = options;
+    const { clock, engine } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    // `.`, `photos/` and a link to it all share the directory under its own name.
+    const directory = await realpath(path);
+    const name = basename(directory).normalize('NFC');
+    this.#checkSharedName(name);
+    this.#requireLogin();
+    const shared = await shareFolder({
+      engine,
+      workers: engine.workers,
+      pieceSizeBytes: this.#pieceSizeBytes,
+      directory,
+      name,
+      group,
+      addFile: (file) =>
+        this.#session.call('add_file', { requestId: requestId(), group, ...file, ...(replace ? { replace } : {}) }),
+      keep: (shares) => this.#addShares(shares),
+      onProgress: (doneBytes, sizeBytes) => onProgress?.({ path, doneBytes, sizeBytes }),
+    });
+    return { name, group, ...shared, elapsedMs: clock.monotonicMs() - startedMs };
+  }
+
+  #checkSharedName(name: string): void {
+    const refusal = fileSegmentRefusal(name);
+    if (!refusal) return;
+    throw new RequestError('bad-name', `"${printable(name)}" can't be shared under its name: ${refusal}`, 'rename it');
   }
 
   async downloadFile(group: string, name: string, destination: string): Promise<Download> {
@@ -382,9 +412,13 @@ export class Client implements ClientApi {
   }
 
   #addShare(share: Share): void {
-    this.#parts.catalog.addShare(share);
-    this.#shares.mended(share);
-    void this.#presence.announce([share]);
+    this.#addShares([share]);
+  }
+
+  #addShares(shares: readonly Share[]): void {
+    this.#parts.catalog.addShares(shares);
+    for (const share of shares) this.#shares.mended(share);
+    void this.#presence.announce(shares);
   }
 
   #shareBroke(share: Share, reason: string): void {

@@ -39,6 +39,21 @@ export interface FileCheck {
   readonly repair: Download | undefined;
 }
 
+/** A directory whose tree was shared, each file under `<name>/...`. */
+export interface SharedFolder {
+  readonly name: string;
+  readonly group: string;
+  readonly sizeBytes: number;
+  readonly pieceCount: number;
+  readonly fileCount: number;
+  readonly emptyFolderCount: number;
+  /** How many of the files and empty folders the group did not have before. */
+  readonly createdCount: number;
+  /** What could not be shared, and why. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  readonly elapsedMs: number;
+}
+
 /** One download of one file: polled, awaited or listened to. */
 export interface Download {
   status(): DownloadStatus;
@@ -97,11 +112,12 @@ export interface ClientApi {
   listMembers(group: string): Promise<readonly string[]>;
   listGroups(): Promise<readonly GroupListing[]>;
   listFiles(group: string): Promise<readonly FileListing[]>;
+  /** Of a directory, shares the whole tree. */
   uploadFile(
     path: string,
     group: string,
     options?: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
-  ): Promise<SharedFile>;
+  ): Promise<SharedFile | SharedFolder>;
   /** Reads a shared file again; with `repair`, has wrong pieces fetched from the group. */
   checkFile(
     group: string,

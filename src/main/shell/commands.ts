@@ -17,6 +17,7 @@ import {
   usageOf,
 } from './command.ts';
 import { downloadData, downloadLines } from './download-text.ts';
+import { folderShared } from './folder-text.ts';
 import { count, formatSize, table } from './format.ts';
 import { findCommand } from './interpret.ts';
 import { typed } from './notice-text.ts';
@@ -186,12 +187,13 @@ export const COMMANDS: readonly Command[] = [
   entry(
     'upload_file',
     [LOCAL_FILE, GROUP],
-    'share a file with a group; --replace: as a new version under its name',
+    'share a file or a folder with a group; --replace: as a new version under its name',
     async (context, [path, group]) => {
       const shared = await context.client.uploadFile(path, group, {
         replace: context.options.has(REPLACE),
         onProgress: (progress) => context.onShareProgress(group, progress),
       });
+      if ('fileCount' in shared) return folderShared(path, shared);
       const { name, sizeBytes, pieceCount, root, created, elapsedMs } = shared;
       const what = `${formatSize(sizeBytes)} in ${count(pieceCount, 'piece')}`;
       return {

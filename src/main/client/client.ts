@@ -22,10 +22,12 @@ import { readTrackerFile } from '../support/tracker-file.ts';
 import type { Download } from '../swarm/download-handle.ts';
 import { DownloadManager } from '../swarm/download-manager.ts';
 import type { DownloadOrder } from '../swarm/download-task.ts';
+import { FolderManager } from '../swarm/folder-manager.ts';
 import { PeerLinks } from '../swarm/peer-links.ts';
 import { PeerServer } from '../swarm/peer-server.ts';
 import { TokenBucket } from '../swarm/token-bucket.ts';
 import { Catalog, type Share } from './catalog.ts';
+import { folderName, isNoSuchFile, listFolder } from './folder-listing.ts';
 import { shareFolder } from './folder-share.ts';
 import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
@@ -64,6 +66,7 @@ export class Client implements ClientApi {
   readonly #shares: Shares;
   readonly #links: PeerLinks;
   readonly #manager: DownloadManager;
+  readonly #folders: FolderManager;
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   /** Notices from before anybody listened. */
   #earlyNotices: Notice[] | undefined = [];
@@ -82,7 +85,7 @@ export class Client implements ClientApi {
     this.#shares = new Shares({
       catalog,
       engine,
-      downloads: () => this.#manager,
+      downloads: () => [this.#manager, this.#folders],
       onBroken: (share, reason) => this.#shareBroke(share, reason),
     });
     this.#session = new TrackerSession({
@@ -101,17 +104,34 @@ export class Client implements ClientApi {
     this.#tickets = new Tickets(this.#session, clock);
     this.#presence = new Presence(this.#session, options.address, () => this.#shares.files(), logger);
     this.#links = new PeerLinks({ identity, slots: engine.slots, tickets: this.#tickets, clock });
-    this.#manager = new DownloadManager({
+    const swarm = {
       engine,
       links: this.#links,
       peers: this.#presence,
-      store: catalog.downloads,
       clock,
       random,
       logger,
       pipeline: options.pipeline,
       peersMax: options.peersMax ?? PEERS_MAX_DEFAULT,
       limit: new TokenBucket(options.downloadLimit, clock.monotonicMs()),
+    };
+    this.#folders = new FolderManager({
+      ...swarm,
+      store: catalog.folders,
+      // Of small files only those that are the same as a whole: a look at every share would cost more than it brings.
+      localFiles: ({ name, pieceSizeBytes, root }) => catalog.similar(name, pieceSizeBytes, root, true),
+      stampOf: (group, file) => catalog.share(group, file),
+      onFinished: (files) =>
+        this.#addShares(files.map(({ file, stamp, ...place }) => ({ ...place, ...file, mtimeMs: stamp.mtimeMs }))),
+      onLost: (group, files) => {
+        catalog.removeShares(group, files);
+        void this.#presence.withdraw(files);
+      },
+      onChange: (download) => this.#downloadChanged(download),
+    });
+    this.#manager = new DownloadManager({
+      ...swarm,
+      store: catalog.downloads,
       onFinished: async (order, stamp) => {
         const { group, groupName, destination: path, file } = order;
         this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
@@ -150,6 +170,7 @@ export class Client implements ClientApi {
         () => client.#session.close(),
         () => client.#links.close(),
         () => client.#manager.close(),
+        () => client.#folders.close(),
       );
       client.#server = await PeerServer.start({
         address: options.address,
@@ -163,6 +184,7 @@ export class Client implements ClientApi {
       });
       undo.unshift(() => client.#server?.close());
       await client.#manager.takeUp();
+      await client.#folders.takeUp();
       return client;
     } catch (error) {
       for (const step of undo) await step();
@@ -329,21 +351,38 @@ export class Client implements ClientApi {
   }
 
   async downloadFile(group: string, name: string, destination: string): Promise<Download> {
-    const found = await this.#session.call('find_file', { group, name });
+    const found = await this.#session.call('find_file', { group, name: folderName(name) }).catch((error) => {
+      if (isNoSuchFile(error)) return undefined;
+      throw error;
+    });
+    if (!found) return this.#downloadFolder(group, folderName(name), destination);
     const order = { group: found.group, groupName: group, file: found.file, destination };
     return this.#manager.start(order);
   }
 
+  async #downloadFolder(group: string, name: string, destination: string): Promise<Download> {
+    const known = await this.#folders.takeUpAt(group, name, destination);
+    if (known) return known;
+    const listing = await listFolder((params) => this.#session.call('list_files', params), group, name);
+    // Tells the group's id, or that there is no such file.
+    const found = await this.#session.call('find_file', { group, name: listing[0]?.name ?? name });
+    return this.#folders.start({ group: found.group, groupName: group, name, destination }, listing);
+  }
+
+  #managerOf(group: string, name: string): DownloadManager | FolderManager {
+    return this.#folders.knows(group, name) ? this.#folders : this.#manager;
+  }
+
   pauseDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.pause(group, name);
+    return this.#managerOf(group, name).pause(group, name);
   }
 
   resumeDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.resume(group, name);
+    return this.#managerOf(group, name).resume(group, name);
   }
 
   cancelDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.cancel(group, name);
+    return this.#managerOf(group, name).cancel(group, name);
   }
 
   /**
@@ -382,7 +421,8 @@ export class Client implements ClientApi {
   }
 
   downloads(): readonly Download[] {
-    return this.#manager.list();
+    const all = [...this.#manager.list(), ...this.#folders.list()];
+    return all.sort((a, b) => a.status().id - b.status().id);
   }
 
   onNotice(listener: (notice: Notice) => void): () => void {
@@ -398,7 +438,7 @@ export class Client implements ClientApi {
   }
 
   async #close(): Promise<void> {
-    await this.#manager.close();
+    await Promise.all([this.#manager.close(), this.#folders.close()]);
     await this.#server?.close();
     await this.#links.close();
     this.#session.close();
@@ -432,7 +472,8 @@ export class Client implements ClientApi {
     const status = download.status();
     if (status.state === 'failed' || status.state === 'done' || status.state === 'cancelled') {
       this.#notify({ type: 'download-ended', status });
-    } else if (status.state !== 'paused') void this.#presence.announce(this.#manager.runningFiles());
+    } else if (status.state !== 'paused')
+      void this.#presence.announce([...this.#manager.runningFiles(), ...this.#folders.runningFiles()]);
   }
 
   #renewPresence(): void {

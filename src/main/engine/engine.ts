@@ -344,7 +344,8 @@ async function openRegular(path: string): Promise<FileHandle> {
   throw new RequestError('not-a-file', `${path} is ${what}`, 'name a single file');
 }
 
-async function checkRoom(directory: string, neededBytes: number): Promise<void> {
+/** Throws RequestError('disk-full') when a directory's disk has less room than that. */
+export async function checkRoom(directory: string, neededBytes: number): Promise<void> {
   let free: { bavail: number; bsize: number };
   try {
     free = await statfs(directory);

@@ -28,6 +28,7 @@ import { PeerServer } from '../swarm/peer-server.ts';
 import { TokenBucket } from '../swarm/token-bucket.ts';
 import { Catalog, type Share } from './catalog.ts';
 import { folderName, isNoSuchFile, listFolder } from './folder-listing.ts';
+import { FolderNews } from './folder-news.ts';
 import { shareFolder } from './folder-share.ts';
 import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
@@ -67,6 +68,7 @@ export class Client implements ClientApi {
   readonly #links: PeerLinks;
   readonly #manager: DownloadManager;
   readonly #folders: FolderManager;
+  readonly #folderNews: FolderNews;
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   /** Notices from before anybody listened. */
   #earlyNotices: Notice[] | undefined = [];
@@ -104,6 +106,7 @@ export class Client implements ClientApi {
     this.#tickets = new Tickets(this.#session, clock);
     this.#presence = new Presence(this.#session, options.address, () => this.#shares.files(), logger);
     this.#links = new PeerLinks({ identity, slots: engine.slots, tickets: this.#tickets, clock });
+    this.#folderNews = new FolderNews(clock, (news) => this.#notify(news));
     const swarm = {
       engine,
       links: this.#links,
@@ -271,7 +274,10 @@ export class Client implements ClientApi {
     return allPages((after) => this.#session.call('list_groups', { ...after }));
   }
 
-  listFiles(group: string): Promise<readonly FileListing[]> {
+  listFiles(group: string, folder?: string): Promise<readonly FileListing[]> {
+    if (folder !== undefined) {
+      return listFolder((params) => this.#session.call('list_files', params), group, folderName(folder));
+    }
     return allPages((after) => this.#session.call('list_files', { group, ...after }));
   }
 
@@ -438,6 +444,7 @@ export class Client implements ClientApi {
   }
 
   async #close(): Promise<void> {
+    this.#folderNews.close();
     await Promise.all([this.#manager.close(), this.#folders.close()]);
     await this.#server?.close();
     await this.#links.close();
@@ -530,7 +537,15 @@ export class Client implements ClientApi {
         return;
       case 'file-shared': {
         const { groupName: group, userName: user, name, sizeBytes, replaces } = push;
-        this.#notify({ type: 'file-shared', group, user, name, sizeBytes, isNewVersion: replaces !== undefined });
+        const news = {
+          type: 'file-shared',
+          group,
+          user,
+          name,
+          sizeBytes,
+          isNewVersion: replaces !== undefined,
+        } as const;
+        if (!this.#folderNews.take(news)) this.#notify(news);
         for (const order of this.#manager.orders()) {
           if (order.file.file === replaces) void this.#lookForNewVersion(order);
         }

@@ -89,6 +89,15 @@ export type Notice =
       /** It takes the place of an older version under this name. */
       readonly isNewVersion: boolean;
     }
+  /** Files that came into a folder one after the other, told together. */
+  | {
+      readonly type: 'folder-shared';
+      readonly group: string;
+      readonly user: string;
+      readonly name: string;
+      readonly fileCount: number;
+      readonly sizeBytes: number;
+    }
   | { readonly type: 'share-broken'; readonly path: string; readonly reason: string }
   | { readonly type: 'download-ended'; readonly status: DownloadStatus };
 
@@ -111,7 +120,8 @@ export interface ClientApi {
   removeMember(group: string, user: string): Promise<Acknowledged>;
   listMembers(group: string): Promise<readonly string[]>;
   listGroups(): Promise<readonly GroupListing[]>;
-  listFiles(group: string): Promise<readonly FileListing[]>;
+  /** All files of a group; or those in one of its folders, at any depth. */
+  listFiles(group: string, folder?: string): Promise<readonly FileListing[]>;
   /** Of a directory, shares the whole tree. */
   uploadFile(
     path: string,

@@ -12,6 +12,9 @@ interface Done {
   readonly pieces: number;
 }
 
+/** Bytes that were not fetched. */
+type Local = Pick<DownloadStatus, 'copiedBytes' | 'recheckedBytes'>;
+
 export type FolderFigures = Omit<DownloadStatus, 'id' | 'group' | 'name' | 'destination' | 'state' | 'error'>;
 
 const NOTHING: Done = { bytes: 0, pieces: 0 };
@@ -29,7 +32,7 @@ export class FolderProgress {
   readonly #peers = new Map<string, PeerStatus>();
   #finished: Done = NOTHING;
   #finishedFiles = 0;
-  #copiedBytes = 0;
+  #local: Local = { copiedBytes: 0, recheckedBytes: 0 };
   #hasBegun = false;
   #endedMs: number | undefined;
 
@@ -40,11 +43,11 @@ export class FolderProgress {
   }
 
   /** A file is there, or was from the start; `peers`: who it came from. */
-  finished(file: FileRecord, peers: readonly PeerStatus[], copiedBytes = 0): void {
+  finished(file: FileRecord, peers: readonly PeerStatus[], local?: Local): void {
     this.#resting.delete(file.file);
     this.#finished = plus(this.#finished, wholeOf(file));
     this.#finishedFiles += 1;
-    this.#copiedBytes += copiedBytes;
+    if (local) this.#local = added(this.#local, local);
     for (const peer of peers) addPeer(this.#peers, { ...peer, state: peer.state === 'banned' ? 'banned' : 'gone' });
   }
 
@@ -83,7 +86,7 @@ export class FolderProgress {
       bytesPerSecond,
       etaSeconds: bytesPerSecond > 0 && leftBytes > 0 ? leftBytes / bytesPerSecond : undefined,
       elapsedMs: (this.#endedMs ?? nowMs) - this.#startedMs,
-      copiedBytes: this.#copiedBytes + statuses.reduce((sum, status) => sum + status.copiedBytes, 0),
+      ...statuses.reduce(added, this.#local),
       peers: [...peers.values()],
       files: { count: this.#fileCount, done: this.#finishedFiles },
     };
@@ -103,6 +106,10 @@ export class FolderProgress {
 
 function plus(a: Done, b: Done): Done {
   return { bytes: a.bytes + b.bytes, pieces: a.pieces + b.pieces };
+}
+
+function added(sum: Local, { copiedBytes, recheckedBytes }: Local): Local {
+  return { copiedBytes: sum.copiedBytes + copiedBytes, recheckedBytes: sum.recheckedBytes + recheckedBytes };
 }
 
 function wholeOf({ sizeBytes, pieceSizeBytes }: FileRecord): Done {

@@ -231,7 +231,7 @@ export class FolderTask {
 
   async #run(child: Child): Promise<void> {
     try {
-      if (child.state === 'finished' && (await this.#isWhole(child))) this.#childDone(child, undefined, []);
+      if (child.state === 'finished' && (await this.#isWhole(child))) this.#childDone(child, undefined, undefined);
       else await this.#fetch(child);
     } catch (error) {
       if (!(error instanceof RequestError)) throw error;
@@ -275,8 +275,7 @@ export class FolderTask {
     child.task = task;
     await task.start();
     await task.done;
-    const { peers, copiedBytes } = task.status();
-    if (stamp) this.#childDone(child, stamp, peers, copiedBytes);
+    if (stamp) this.#childDone(child, stamp, task.status());
   }
 
   /** A file of the right size and content stands there already. */
@@ -285,7 +284,7 @@ export class FolderTask {
     const stamp = await engine.stampOf(child.path).catch(() => undefined);
     if (stamp?.sizeBytes !== child.file.sizeBytes || !(await engine.checkFinished(child.file, child.path)))
       return false;
-    this.#childDone(child, stamp, []);
+    this.#childDone(child, stamp, undefined);
     return true;
   }
 
@@ -300,9 +299,9 @@ export class FolderTask {
     return false;
   }
 
-  #childDone(child: Child, stamp: FileStamp | undefined, peers: DownloadStatus['peers'], copiedBytes = 0): void {
+  #childDone(child: Child, stamp: FileStamp | undefined, status: DownloadStatus | undefined): void {
     this.#openCount -= 1;
-    this.#progress.finished(child.file, peers, copiedBytes);
+    this.#progress.finished(child.file, status?.peers ?? [], status);
     if (stamp) this.#finished.push({ file: child.file, path: child.path, stamp });
     child.state = 'finished';
     this.#changes(child, undefined);

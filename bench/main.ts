@@ -7,6 +7,7 @@ import { parseSize } from '../src/main/shell/flags.ts';
 import { table } from '../src/main/shell/format.ts';
 import { MIB } from '../src/protocol/limits.ts';
 import { CRASH_DEFAULTS, crash } from './crash.ts';
+import { FOLDER_DEFAULTS, folder } from './folder.ts';
 import { picker } from './picker.ts';
 import { SWARM_DEFAULTS, swarm } from './swarm.ts';
 import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
@@ -58,6 +59,15 @@ const BENCHES: Readonly<Record<string, Bench>> = {
     },
     tour: () => swarm({ ...SWARM_DEFAULTS, sizeBytes: 64 * MIB, downloaders: 4 }),
   },
+  folder: {
+    usage: 'folder [--files 10000]',
+    what: 'a folder of many files, shared and downloaded, beside cp -r',
+    run: (args) => {
+      const { values } = parseArgs({ args: [...args], options: { files: { type: 'string' } } });
+      return folder({ files: values.files === undefined ? FOLDER_DEFAULTS.files : filesOf(values.files) });
+    },
+    tour: () => folder({ files: 1000 }),
+  },
   crash: {
     usage: 'crash [--size 1GiB] [--kills 30] [--json]',
     what: 'a download whose process is killed again and again',
@@ -93,6 +103,11 @@ function sizeOf(text: string): number {
 
 function countOf(text: string): number {
   if (!/^[1-9]\d{0,3}$/.test(text)) throw new Error(`"${text}" is not a number of rounds`);
+  return Number(text);
+}
+
+function filesOf(text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is not a number of files`);
   return Number(text);
 }
 

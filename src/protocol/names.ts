@@ -21,9 +21,11 @@ const DEVICE_NAME = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|con
 
 const byteLength = (text: string) => Buffer.byteLength(text, 'utf8');
 
+const tooLong = (bytesMax: number) => `it is longer than ${bytesMax} bytes`;
+
 function textRefusal(text: string, bytesMax: number): string | undefined {
   if (text.length === 0) return 'it is empty';
-  if (byteLength(text) > bytesMax) return `it is longer than ${bytesMax} bytes`;
+  if (byteLength(text) > bytesMax) return tooLong(bytesMax);
   if (!text.isWellFormed()) return 'it is not valid Unicode';
   if (CONTROL.test(text)) return 'it has control characters';
   if (INVISIBLE.test(text)) return 'it has invisible or direction-changing characters';
@@ -63,12 +65,29 @@ export function fileSegmentRefusal(segment: string): string | undefined {
 
 /** The relative name of a share: segments joined by `/`. */
 export function fileNameRefusal(name: string): string | undefined {
-  if (byteLength(name) > FILE_PATH_BYTES_MAX) return `it is longer than ${FILE_PATH_BYTES_MAX} bytes`;
+  if (byteLength(name) > FILE_PATH_BYTES_MAX) return tooLong(FILE_PATH_BYTES_MAX);
   for (const segment of name.split('/')) {
     const refusal = fileSegmentRefusal(segment);
     if (refusal) return refusal;
   }
   return undefined;
+}
+
+/**
+ * The name of a share: a file's, or an empty folder's, which ends in `/` and has no bytes. A folder that holds anything
+ * needs no share of its own.
+ */
+export function shareNameRefusal(name: string, sizeBytes: number): string | undefined {
+  if (!isFolderName(name)) return fileNameRefusal(name);
+  if (sizeBytes !== 0) return 'it ends in "/", as only the name of an empty folder does';
+  return byteLength(name) > FILE_PATH_BYTES_MAX ? tooLong(FILE_PATH_BYTES_MAX) : fileNameRefusal(name.slice(0, -1));
+}
+
+export const isFolderName = (name: string) => name.endsWith('/');
+
+/** The folders that a share's name stands in, outermost first: `a` and `a/b` for `a/b/c`, and for the folder `a/b/` too. */
+export function* foldersOf(name: string): Generator<string, void, undefined> {
+  for (let at = name.indexOf('/'); at !== -1; at = name.indexOf('/', at + 1)) yield name.slice(0, at);
 }
 
 /** A name made safe to print on a terminal, for messages about names that were refused. */

@@ -17,12 +17,12 @@ export interface PieceOnDisk {
   readonly positionBytes: number;
 }
 
-/** The tree that a piece is checked against. */
+/** The tree that a piece is checked against. A file of one piece, which its root covers, has neither descriptor. */
 export interface TreeFiles {
   /** Digests of all pieces but the last, 32 bytes each, by index. */
-  readonly treeFd: number;
+  readonly treeFd: number | undefined;
   /** xxHash64 of all pieces, 8 bytes each, by index; zero for those never kept. */
-  readonly sumsFd: number;
+  readonly sumsFd: number | undefined;
   readonly pieceCount: number;
   readonly sizeBytes: number;
   readonly pieceSizeBytes: number;
@@ -41,6 +41,13 @@ export type Job =
       readonly positionBytes: number;
       readonly lengthBytes: number;
       readonly pieceSizeBytes: number;
+    }
+  /** Hashes small files whole, and stores their trees and checksums in a directory. */
+  | {
+      readonly type: 'share';
+      readonly paths: readonly string[];
+      readonly pieceSizeBytes: number;
+      readonly treeDirectory: string;
     }
   /** Which of a run of consecutive pieces on disk hold against the tree; takes their xxHash64. */
   | {
@@ -74,6 +81,13 @@ export type Job =
 /** Pairs of pieces with the same digest: index wanted, index in the source, and so on. */
 export type PiecePairs = Uint32Array;
 
+/** A file as it was found while it was hashed. */
+export interface SmallFile {
+  readonly sizeBytes: number;
+  readonly mtimeMs: number;
+  readonly root: string;
+}
+
 export interface Results {
   /** For each piece: true when it was right and is written. */
   readonly keep: { readonly right: readonly boolean[] };
@@ -81,6 +95,8 @@ export interface Results {
   readonly read: { readonly right: readonly boolean[] };
   /** 32 bytes and 8 bytes for each piece. Shorter than asked for when the file ends early. */
   readonly hash: { readonly digests: Uint8Array; readonly sums: Uint8Array };
+  /** For each path. */
+  readonly share: { readonly files: readonly ({ readonly ok: SmallFile } | { readonly failed: JobFailure })[] };
   /** For each piece: 1 when it holds. */
   readonly verify: { readonly right: Uint8Array };
   readonly match: { readonly pairs: PiecePairs };

@@ -21,6 +21,7 @@ import type {
   TreeFiles,
   WorkerStart,
 } from './jobs.ts';
+import { shareFiles } from './share-files.ts';
 
 type Piece = PieceInMemory & PieceOnDisk;
 
@@ -47,6 +48,8 @@ function perform(job: Job): Results[Job['type']] {
       return { right: job.pieces.map((piece) => read(job.tree, piece)) };
     case 'hash':
       return hash(job.fd, job.positionBytes, job.lengthBytes, job.pieceSizeBytes);
+    case 'share':
+      return shareFiles(job, { hash, sum: h64Raw });
     case 'verify':
       return { right: verify(job) };
     case 'match':
@@ -103,7 +106,7 @@ function writeAll(run: readonly Piece[]): void {
 
 function writeSums(tree: TreeFiles, run: readonly Piece[]): void {
   const first = run[0];
-  if (!first) return;
+  if (!first || tree.sumsFd === undefined) return;
   const sums = new BigUint64Array(run.map((piece) => h64Raw(view(piece))));
   writeSync(tree.sumsFd, new Uint8Array(sums.buffer), 0, sums.byteLength, first.index * CHECKSUM_BYTES);
 }
@@ -111,9 +114,14 @@ function writeSums(tree: TreeFiles, run: readonly Piece[]): void {
 function read(tree: TreeFiles, piece: Piece): boolean {
   const bytes = view(piece);
   if (!readFully(piece.fd, bytes, piece.positionBytes)) return false;
+  return sumHolds(tree, piece.index, bytes) || digestHolds(tree, piece.index, bytes);
+}
+
+/** A checksum may be missing, or lost with the power: then the digest decides. */
+function sumHolds(tree: TreeFiles, index: number, bytes: Uint8Array): boolean {
+  if (tree.sumsFd === undefined) return false;
   const sum = new BigUint64Array(1);
-  if (!readFully(tree.sumsFd, new Uint8Array(sum.buffer), piece.index * CHECKSUM_BYTES)) return false;
-  return h64Raw(bytes) === sum[0];
+  return readFully(tree.sumsFd, new Uint8Array(sum.buffer), index * CHECKSUM_BYTES) && h64Raw(bytes) === sum[0];
 }
 
 let scratch = new Uint8Array(0);
@@ -128,12 +136,13 @@ function verify({ tree, fileFd, firstIndex, count, known, onlySummed }: VerifyJo
   const layout = new PieceTree(tree.sizeBytes, tree.pieceSizeBytes);
   const sums = new BigUint64Array(count);
   // A sums file that is shorter than this reads as zeros.
-  readFully(tree.sumsFd, new Uint8Array(sums.buffer), firstIndex * CHECKSUM_BYTES);
+  const hasSums = tree.sumsFd !== undefined;
+  if (tree.sumsFd !== undefined) readFully(tree.sumsFd, new Uint8Array(sums.buffer), firstIndex * CHECKSUM_BYTES);
   const right = new Uint8Array(count);
   for (let at = 0; at < count; at += 1) {
     const index = firstIndex + at;
     if (known[at]) right[at] = 1;
-    else if (!onlySummed || sums[at] !== 0n) right[at] = verifyOne(tree, layout, fileFd, index) ? 1 : 0;
+    else if (!onlySummed || !hasSums || sums[at] !== 0n) right[at] = verifyOne(tree, layout, fileFd, index) ? 1 : 0;
   }
   return right;
 }
@@ -141,8 +150,10 @@ function verify({ tree, fileFd, firstIndex, count, known, onlySummed }: VerifyJo
 function verifyOne(tree: TreeFiles, layout: PieceTree, fileFd: number, index: number): boolean {
   const { level, positionBytes, lengthBytes } = layout.place(index);
   const bytes = scratchOf(lengthBytes);
-  if (!readFully(level === 0 ? fileFd : tree.treeFd, bytes, positionBytes)) return false;
+  const fd = level === 0 ? fileFd : tree.treeFd;
+  if (fd === undefined || !readFully(fd, bytes, positionBytes)) return false;
   if (!digestHolds(tree, index, bytes)) return false;
+  if (tree.sumsFd === undefined) return true;
   const sum = new BigUint64Array([h64Raw(bytes)]);
   writeSync(tree.sumsFd, new Uint8Array(sum.buffer), 0, CHECKSUM_BYTES, index * CHECKSUM_BYTES);
   return true;
@@ -158,9 +169,10 @@ function copy({ tree, fileFd, sourceFd, pairs }: Extract<Job, { type: 'copy' }>)
     if (!readFully(sourceFd, bytes, (pairs[2 * at + 1] ?? 0) * tree.pieceSizeBytes)) continue;
     if (!digestHolds(tree, index, bytes)) continue;
     writeFully(fileFd, bytes, positionBytes);
+    right[at] = 1;
+    if (tree.sumsFd === undefined) continue;
     const sum = new BigUint64Array([h64Raw(bytes)]);
     writeFully(tree.sumsFd, new Uint8Array(sum.buffer), index * CHECKSUM_BYTES);
-    right[at] = 1;
   }
   return right;
 }
@@ -232,7 +244,8 @@ function digestHolds(tree: TreeFiles, index: number, bytes: Uint8Array): boolean
     return toHex(rootBytes(tree.sizeBytes, tree.pieceSizeBytes, digest)) === tree.root;
   }
   const expected = new Uint8Array(DIGEST_BYTES);
-  return readFully(tree.treeFd, expected, index * DIGEST_BYTES) && Buffer.compare(expected, digest) === 0;
+  if (tree.treeFd === undefined || !readFully(tree.treeFd, expected, index * DIGEST_BYTES)) return false;
+  return Buffer.compare(expected, digest) === 0;
 }
 
 /** False when the file ends before the memory is full. */

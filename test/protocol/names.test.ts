@@ -5,9 +5,11 @@ import { describe, expect, test } from 'vitest';
 import {
   fileNameRefusal,
   fileSegmentRefusal,
+  foldersOf,
   groupNameRefusal,
   passwordRefusal,
   printable,
+  shareNameRefusal,
   userNameRefusal,
 } from '../../src/protocol/names.ts';
 
@@ -137,6 +139,26 @@ describe('a file name', () => {
         expect(basename(name)).toBe(name);
       }),
     );
+  });
+});
+
+describe('the name of a share', () => {
+  test('is that of a file, or of an empty folder, which ends in / and has no bytes', () => {
+    for (const name of ['a', 'a/b', 'a b/c.txt']) {
+      expect(shareNameRefusal(name, 0)).toBeUndefined();
+      expect(shareNameRefusal(name, 5)).toBeUndefined();
+      expect(shareNameRefusal(`${name}/`, 0)).toBeUndefined();
+      expect(shareNameRefusal(`${name}/`, 5)).toMatch(/empty folder/);
+    }
+    for (const name of ['/', '//', 'a//', '../', 'a/../', '/a/', 'nul/', `${'a/'.repeat(512)}b/`]) {
+      expect(shareNameRefusal(name, 0)).toMatch(/^(it|".*") /);
+    }
+  });
+
+  test('tells the folders that it stands in', () => {
+    expect([...foldersOf('a')]).toEqual([]);
+    expect([...foldersOf('a/b/c')]).toEqual(['a', 'a/b']);
+    expect([...foldersOf('a/b/')]).toEqual(['a', 'a/b']);
   });
 });
 

@@ -30,7 +30,7 @@ describe('the table', () => {
         'list_requests <group_id>',
         'accept_request <group_id> <user_id>',
         'list_groups',
-        'list_files <group_id>',
+        'list_files <group_id> [folder]',
         'upload_file [--replace] <file_path> <group_id>',
         'download_file <group_id> <file_name> <destination_path>',
         'show_downloads',
@@ -147,7 +147,7 @@ describe('bad input', () => {
   test.each([
     ['create_user swas', 'create_user takes 2 arguments, not 1', 'usage: create_user <user_id> <passwd>'],
     ['logout now', 'logout takes no arguments, not 1', 'usage: logout'],
-    ['list_files', 'list_files takes 1 argument, not 0', 'usage: list_files <group_id>'],
+    ['list_files', 'list_files takes at most 2 arguments, not 0', 'usage: list_files <group_id> [folder]'],
     ['help a b', 'help takes at most 1 argument, not 2', 'usage: help [command]'],
   ])('wrong count: %s', (line, message, hint) => {
     expect(refusal(line)).toMatchObject({ code: 'bad-request', kind: 'usage', message, hint });

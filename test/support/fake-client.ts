@@ -124,8 +124,8 @@ export class FakeClient implements ClientApi {
     this.#acknowledge('listGroups');
     return this.groups;
   }
-  async listFiles(group: string) {
-    this.#acknowledge('listFiles', group);
+  async listFiles(group: string, folder?: string) {
+    this.#acknowledge('listFiles', group, ...(folder === undefined ? [] : [folder]));
     return this.files;
   }
   async uploadFile(

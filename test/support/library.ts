@@ -52,6 +52,20 @@ export class Library {
     return members;
   }
 
+  /** Clients of further users, let into the group by its owner. */
+  async moreMembers(names: readonly string[], owner: Client): Promise<Client[]> {
+    const members: Client[] = [];
+    for (const name of names) {
+      const client = await this.client(name);
+      await client.createUser(name, 'secret');
+      await client.login(name, 'secret');
+      await client.joinGroup('g');
+      await owner.acceptRequest('g', name);
+      members.push(client);
+    }
+    return members;
+  }
+
   file(client: string, name: string): string {
     return join(this.path, client, name);
   }

@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import type { FileId, GroupId, Root, TrackerId } from '../../protocol/ids.ts';
 import type { DownloadStore, StoredDownload } from '../swarm/download-manager.ts';
+import type { FolderStore } from '../swarm/folder-manager.ts';
+import { FOLDER_SCHEMA, folderStore } from './folder-store.ts';
 
 /** A file that we serve to a group. */
 export interface Share {
@@ -40,6 +42,7 @@ const SCHEMA = `
     sizeBytes INTEGER NOT NULL, pieceSizeBytes INTEGER NOT NULL, root TEXT NOT NULL, mtimeMs REAL NOT NULL,
     PRIMARY KEY ("group", file)
   ) STRICT;
+  CREATE INDEX IF NOT EXISTS sharesByRoot ON shares (root);
   CREATE TABLE IF NOT EXISTS downloads (
     id INTEGER PRIMARY KEY AUTOINCREMENT, "group" TEXT NOT NULL, groupName TEXT NOT NULL, file TEXT NOT NULL,
     name TEXT NOT NULL, sizeBytes INTEGER NOT NULL, pieceSizeBytes INTEGER NOT NULL, root TEXT NOT NULL,
@@ -64,13 +67,16 @@ interface DownloadRow {
 export class Catalog {
   readonly #database: Database.Database;
   readonly downloads: DownloadStore;
+  readonly folders: FolderStore;
 
   constructor(directory: string) {
     this.#database = new Database(join(directory, 'catalog.sqlite'));
     this.#database.pragma('journal_mode = WAL');
     this.#database.pragma('synchronous = FULL');
     this.#database.exec(SCHEMA);
+    this.#database.exec(FOLDER_SCHEMA);
     this.downloads = downloadStore(this.#database);
+    this.folders = folderStore(this.#database);
   }
 
   get session(): StoredSession | undefined {
@@ -91,13 +97,15 @@ export class Catalog {
     this.#database.prepare('INSERT OR REPLACE INTO pins VALUES (?, ?)').run(address, pin);
   }
 
-  addShare(share: Share): void {
-    this.#database
-      .prepare(
-        `INSERT OR REPLACE INTO shares VALUES
-         (@group, @file, @groupName, @name, @path, @sizeBytes, @pieceSizeBytes, @root, @mtimeMs)`,
-      )
-      .run(share);
+  /** All of them in one transaction. */
+  addShares(shares: readonly Share[]): void {
+    const insert = this.#database.prepare(
+      `INSERT OR REPLACE INTO shares VALUES
+       (@group, @file, @groupName, @name, @path, @sizeBytes, @pieceSizeBytes, @root, @mtimeMs)`,
+    );
+    this.#database.transaction(() => {
+      for (const share of shares) insert.run(share);
+    })();
   }
 
   share(group: GroupId, file: FileId): Share | undefined {
@@ -129,6 +137,13 @@ export class Catalog {
 
   removeShare(group: GroupId, file: FileId): void {
     this.#database.prepare('DELETE FROM shares WHERE "group" = ? AND file = ?').run(group, file);
+  }
+
+  /** All of them in one transaction. */
+  removeShares(group: GroupId, files: readonly FileId[]): void {
+    this.#database.transaction(() => {
+      for (const file of files) this.removeShare(group, file);
+    })();
   }
 
   removeGroup(group: GroupId): void {

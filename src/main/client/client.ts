@@ -13,7 +13,7 @@ import type { FileListing, GroupListing, Push } from '../../protocol/messages.ts
 import { fileSegmentRefusal, printable } from '../../protocol/names.ts';
 import { PieceTree, pieceSizeAllowed } from '../../protocol/piece-tree.ts';
 import { type Signed, signedSchema } from '../../protocol/signed.ts';
-import { Engine } from '../engine/engine.ts';
+import { Engine, statOf } from '../engine/engine.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
 import { type Clock, newId, random, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
@@ -22,10 +22,14 @@ import { readTrackerFile } from '../support/tracker-file.ts';
 import type { Download } from '../swarm/download-handle.ts';
 import { DownloadManager } from '../swarm/download-manager.ts';
 import type { DownloadOrder } from '../swarm/download-task.ts';
+import { FolderManager } from '../swarm/folder-manager.ts';
 import { PeerLinks } from '../swarm/peer-links.ts';
 import { PeerServer } from '../swarm/peer-server.ts';
 import { TokenBucket } from '../swarm/token-bucket.ts';
 import { Catalog, type Share } from './catalog.ts';
+import { folderName, isNoSuchFile, listFolder } from './folder-listing.ts';
+import { FolderNews } from './folder-news.ts';
+import { shareFolder } from './folder-share.ts';
 import { Presence } from './presence.ts';
 import { Shares } from './shares.ts';
 import { Tickets } from './tickets.ts';
@@ -40,6 +44,7 @@ import {
   type Notice,
   PEERS_MAX_DEFAULT,
   type SharedFile,
+  type SharedFolder,
   type ShareProgress,
   type UploadStatus,
 } from './types.ts';
@@ -62,6 +67,8 @@ export class Client implements ClientApi {
   readonly #shares: Shares;
   readonly #links: PeerLinks;
   readonly #manager: DownloadManager;
+  readonly #folders: FolderManager;
+  readonly #folderNews: FolderNews;
   readonly #noticeListeners = new Set<(notice: Notice) => void>();
   /** Notices from before anybody listened. */
   #earlyNotices: Notice[] | undefined = [];
@@ -80,7 +87,7 @@ export class Client implements ClientApi {
     this.#shares = new Shares({
       catalog,
       engine,
-      downloads: () => this.#manager,
+      downloads: () => [this.#manager, this.#folders],
       onBroken: (share, reason) => this.#shareBroke(share, reason),
     });
     this.#session = new TrackerSession({
@@ -99,17 +106,35 @@ export class Client implements ClientApi {
     this.#tickets = new Tickets(this.#session, clock);
     this.#presence = new Presence(this.#session, options.address, () => this.#shares.files(), logger);
     this.#links = new PeerLinks({ identity, slots: engine.slots, tickets: this.#tickets, clock });
-    this.#manager = new DownloadManager({
+    this.#folderNews = new FolderNews(clock, (news) => this.#notify(news));
+    const swarm = {
       engine,
       links: this.#links,
       peers: this.#presence,
-      store: catalog.downloads,
       clock,
       random,
       logger,
       pipeline: options.pipeline,
       peersMax: options.peersMax ?? PEERS_MAX_DEFAULT,
       limit: new TokenBucket(options.downloadLimit, clock.monotonicMs()),
+    };
+    this.#folders = new FolderManager({
+      ...swarm,
+      store: catalog.folders,
+      // Of small files only those that are the same as a whole: a look at every share would cost more than it brings.
+      localFiles: ({ name, pieceSizeBytes, root }) => catalog.similar(name, pieceSizeBytes, root, true),
+      stampOf: (group, file) => catalog.share(group, file),
+      onFinished: (files) =>
+        this.#addShares(files.map(({ file, stamp, ...place }) => ({ ...place, ...file, mtimeMs: stamp.mtimeMs }))),
+      onLost: (group, files) => {
+        catalog.removeShares(group, files);
+        void this.#presence.withdraw(files);
+      },
+      onChange: (download) => this.#downloadChanged(download),
+    });
+    this.#manager = new DownloadManager({
+      ...swarm,
+      store: catalog.downloads,
       onFinished: async (order, stamp) => {
         const { group, groupName, destination: path, file } = order;
         this.#addShare({ ...file, group, groupName, path, mtimeMs: stamp.mtimeMs });
@@ -148,6 +173,7 @@ export class Client implements ClientApi {
         () => client.#session.close(),
         () => client.#links.close(),
         () => client.#manager.close(),
+        () => client.#folders.close(),
       );
       client.#server = await PeerServer.start({
         address: options.address,
@@ -161,6 +187,7 @@ export class Client implements ClientApi {
       });
       undo.unshift(() => client.#server?.close());
       await client.#manager.takeUp();
+      await client.#folders.takeUp();
       return client;
     } catch (error) {
       for (const step of undo) await step();
@@ -247,7 +274,10 @@ export class Client implements ClientApi {
     return allPages((after) => this.#session.call('list_groups', { ...after }));
   }
 
-  listFiles(group: string): Promise<readonly FileListing[]> {
+  listFiles(group: string, folder?: string): Promise<readonly FileListing[]> {
+    if (folder !== undefined) {
+      return listFolder((params) => this.#session.call('list_files', params), group, folderName(folder));
+    }
     return allPages((after) => this.#session.call('list_files', { group, ...after }));
   }
 
@@ -255,19 +285,13 @@ export class Client implements ClientApi {
     path: string,
     group: string,
     options: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void } = {},
-  ): Promise<SharedFile> {
+  ): Promise<SharedFile | SharedFolder> {
     const { replace = false, onProgress } = options;
+    if ((await statOf(resolve(path)))?.isDirectory()) return this.#uploadFolder(path, group, options);
     const pieceSizeBytes = this.#pieceSizeBytes;
     const startedMs = this.#parts.clock.monotonicMs();
     const name = basename(path).normalize('NFC');
-    const refusal = fileSegmentRefusal(name);
-    if (refusal) {
-      throw new RequestError(
-        'bad-name',
-        `"${printable(name)}" can't be shared under its name: ${refusal}`,
-        'rename it',
-      );
-    }
+    this.#checkSharedName(name);
     this.#requireLogin();
     const facts = await this.#parts.engine.hash(resolve(path), pieceSizeBytes, (doneBytes, sizeBytes) =>
       onProgress?.({ path, doneBytes, sizeBytes }),
@@ -298,22 +322,73 @@ export class Client implements ClientApi {
     return { name, group, sizeBytes, pieceCount, root, created: added.created, elapsedMs };
   }
 
+  async #uploadFolder(
+    path: string,
+    group: string,
+    options: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
+  ): Promise<SharedFolder> {
+    const { replace = false, onProgress } = options;
+    const { clock, engine } = this.#parts;
+    const startedMs = clock.monotonicMs();
+    // `.`, `photos/` and a link to it all share the directory under its own name.
+    const directory = await realpath(path);
+    const name = basename(directory).normalize('NFC');
+    this.#checkSharedName(name);
+    this.#requireLogin();
+    const shared = await shareFolder({
+      engine,
+      workers: engine.workers,
+      pieceSizeBytes: this.#pieceSizeBytes,
+      directory,
+      name,
+      group,
+      addFile: (file) =>
+        this.#session.call('add_file', { requestId: requestId(), group, ...file, ...(replace ? { replace } : {}) }),
+      keep: (shares) => this.#addShares(shares),
+      onProgress: (doneBytes, sizeBytes) => onProgress?.({ path, doneBytes, sizeBytes }),
+    });
+    return { name, group, ...shared, elapsedMs: clock.monotonicMs() - startedMs };
+  }
+
+  #checkSharedName(name: string): void {
+    const refusal = fileSegmentRefusal(name);
+    if (!refusal) return;
+    throw new RequestError('bad-name', `"${printable(name)}" can't be shared under its name: ${refusal}`, 'rename it');
+  }
+
   async downloadFile(group: string, name: string, destination: string): Promise<Download> {
-    const found = await this.#session.call('find_file', { group, name });
+    const found = await this.#session.call('find_file', { group, name: folderName(name) }).catch((error) => {
+      if (isNoSuchFile(error)) return undefined;
+      throw error;
+    });
+    if (!found) return this.#downloadFolder(group, folderName(name), destination);
     const order = { group: found.group, groupName: group, file: found.file, destination };
     return this.#manager.start(order);
   }
 
+  async #downloadFolder(group: string, name: string, destination: string): Promise<Download> {
+    const known = await this.#folders.takeUpAt(group, name, destination);
+    if (known) return known;
+    const listing = await listFolder((params) => this.#session.call('list_files', params), group, name);
+    // Tells the group's id, or that there is no such file.
+    const found = await this.#session.call('find_file', { group, name: listing[0]?.name ?? name });
+    return this.#folders.start({ group: found.group, groupName: group, name, destination }, listing);
+  }
+
+  #managerOf(group: string, name: string): DownloadManager | FolderManager {
+    return this.#folders.knows(group, name) ? this.#folders : this.#manager;
+  }
+
   pauseDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.pause(group, name);
+    return this.#managerOf(group, name).pause(group, name);
   }
 
   resumeDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.resume(group, name);
+    return this.#managerOf(group, name).resume(group, name);
   }
 
   cancelDownload(group: string, name: string): Promise<readonly Download[]> {
-    return this.#manager.cancel(group, name);
+    return this.#managerOf(group, name).cancel(group, name);
   }
 
   /**
@@ -352,7 +427,8 @@ export class Client implements ClientApi {
   }
 
   downloads(): readonly Download[] {
-    return this.#manager.list();
+    const all = [...this.#manager.list(), ...this.#folders.list()];
+    return all.sort((a, b) => a.status().id - b.status().id);
   }
 
   onNotice(listener: (notice: Notice) => void): () => void {
@@ -368,7 +444,8 @@ export class Client implements ClientApi {
   }
 
   async #close(): Promise<void> {
-    await this.#manager.close();
+    this.#folderNews.close();
+    await Promise.all([this.#manager.close(), this.#folders.close()]);
     await this.#server?.close();
     await this.#links.close();
     this.#session.close();
@@ -382,9 +459,13 @@ export class Client implements ClientApi {
   }
 
   #addShare(share: Share): void {
-    this.#parts.catalog.addShare(share);
-    this.#shares.mended(share);
-    void this.#presence.announce([share]);
+    this.#addShares([share]);
+  }
+
+  #addShares(shares: readonly Share[]): void {
+    this.#parts.catalog.addShares(shares);
+    for (const share of shares) this.#shares.mended(share);
+    void this.#presence.announce(shares);
   }
 
   #shareBroke(share: Share, reason: string): void {
@@ -398,7 +479,8 @@ export class Client implements ClientApi {
     const status = download.status();
     if (status.state === 'failed' || status.state === 'done' || status.state === 'cancelled') {
       this.#notify({ type: 'download-ended', status });
-    } else if (status.state !== 'paused') void this.#presence.announce(this.#manager.runningFiles());
+    } else if (status.state !== 'paused')
+      void this.#presence.announce([...this.#manager.runningFiles(), ...this.#folders.runningFiles()]);
   }
 
   #renewPresence(): void {
@@ -455,7 +537,15 @@ export class Client implements ClientApi {
         return;
       case 'file-shared': {
         const { groupName: group, userName: user, name, sizeBytes, replaces } = push;
-        this.#notify({ type: 'file-shared', group, user, name, sizeBytes, isNewVersion: replaces !== undefined });
+        const news = {
+          type: 'file-shared',
+          group,
+          user,
+          name,
+          sizeBytes,
+          isNewVersion: replaces !== undefined,
+        } as const;
+        if (!this.#folderNews.take(news)) this.#notify(news);
         for (const order of this.#manager.orders()) {
           if (order.file.file === replaces) void this.#lookForNewVersion(order);
         }

@@ -6,15 +6,21 @@ import { Bitfield } from '../../protocol/bitfield.ts';
 import { RequestError } from '../../protocol/errors.ts';
 import type { FileId, GroupId } from '../../protocol/ids.ts';
 import type { Engine } from '../engine/engine.ts';
-import type { DownloadManager } from '../swarm/download-manager.ts';
+import type { DownloadTask } from '../swarm/download-task.ts';
 import type { Served, ShareSource } from '../swarm/peer-server.ts';
 import type { Catalog, Share } from './catalog.ts';
+
+/** Downloads under way, of files or of folders. */
+export interface Running {
+  running(group: GroupId, file: FileId): DownloadTask | undefined;
+  runningFiles(): readonly { readonly group: GroupId; readonly file: FileId }[];
+}
 
 export interface SharesOptions {
   readonly catalog: Catalog;
   readonly engine: Engine;
-  /** There once the client is assembled. */
-  downloads(): DownloadManager | undefined;
+  /** Asked only once the client is assembled. */
+  downloads(): readonly Running[];
   /** A share can't be served any more. */
   onBroken(share: Share, reason: string): void;
 }
@@ -30,7 +36,7 @@ export class Shares implements ShareSource {
   /** Files that may be announced. */
   files(): readonly { readonly group: GroupId; readonly file: FileId }[] {
     const whole = this.#options.catalog.shares().filter((share) => !this.#broken.has(keyOf(share)));
-    return [...whole, ...(this.#options.downloads()?.runningFiles() ?? [])];
+    return [...whole, ...this.#options.downloads().flatMap((running) => running.runningFiles())];
   }
 
   /** A file was shared anew: what was wrong with it before is mended. */
@@ -39,7 +45,10 @@ export class Shares implements ShareSource {
   }
 
   async open(group: GroupId, file: FileId): Promise<Served> {
-    const running = this.#options.downloads()?.running(group, file);
+    const running = this.#options
+      .downloads()
+      .map((all) => all.running(group, file))
+      .find((task) => task !== undefined);
     const { content, have } = running ?? {};
     if (running && content && have) {
       content.retain();

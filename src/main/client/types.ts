@@ -39,6 +39,21 @@ export interface FileCheck {
   readonly repair: Download | undefined;
 }
 
+/** A directory whose tree was shared, each file under `<name>/...`. */
+export interface SharedFolder {
+  readonly name: string;
+  readonly group: string;
+  readonly sizeBytes: number;
+  readonly pieceCount: number;
+  readonly fileCount: number;
+  readonly emptyFolderCount: number;
+  /** How many of the files and empty folders the group did not have before. */
+  readonly createdCount: number;
+  /** What could not be shared, and why. */
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  readonly elapsedMs: number;
+}
+
 /** One download of one file: polled, awaited or listened to. */
 export interface Download {
   status(): DownloadStatus;
@@ -74,6 +89,15 @@ export type Notice =
       /** It takes the place of an older version under this name. */
       readonly isNewVersion: boolean;
     }
+  /** Files that came into a folder one after the other, told together. */
+  | {
+      readonly type: 'folder-shared';
+      readonly group: string;
+      readonly user: string;
+      readonly name: string;
+      readonly fileCount: number;
+      readonly sizeBytes: number;
+    }
   | { readonly type: 'share-broken'; readonly path: string; readonly reason: string }
   | { readonly type: 'download-ended'; readonly status: DownloadStatus };
 
@@ -96,12 +120,14 @@ export interface ClientApi {
   removeMember(group: string, user: string): Promise<Acknowledged>;
   listMembers(group: string): Promise<readonly string[]>;
   listGroups(): Promise<readonly GroupListing[]>;
-  listFiles(group: string): Promise<readonly FileListing[]>;
+  /** All files of a group; or those in one of its folders, at any depth. */
+  listFiles(group: string, folder?: string): Promise<readonly FileListing[]>;
+  /** Of a directory, shares the whole tree. */
   uploadFile(
     path: string,
     group: string,
     options?: { readonly replace?: boolean; readonly onProgress?: (progress: ShareProgress) => void },
-  ): Promise<SharedFile>;
+  ): Promise<SharedFile | SharedFolder>;
   /** Reads a shared file again; with `repair`, has wrong pieces fetched from the group. */
   checkFile(
     group: string,

@@ -21,10 +21,11 @@ const BATCH_BYTES_MAX = 2 * MIB;
 const VERIFY_BYTES_MAX = 128 * MIB;
 const VERIFY_PIECES_MAX = 8192;
 
+/** A file of one piece has neither tree nor checksums. */
 export interface ContentFiles {
   readonly fileFd: number;
-  readonly treeFd: number;
-  readonly sumsFd: number;
+  readonly treeFd: number | undefined;
+  readonly sumsFd: number | undefined;
 }
 
 type Piece = PieceInMemory & PieceOnDisk;
@@ -126,13 +127,15 @@ export class Content {
     if (tree.pieceSizeBytes !== source.tree.pieceSizeBytes) return Promise.resolve(new Uint32Array());
     // The digest of a lone piece is in no tree file, but then its root says the same.
     if (this.root === source.root && tree.filePieceCount === 1) return Promise.resolve(Uint32Array.of(0, 0));
-    if (tree.filePieceCount <= 1 || source.tree.filePieceCount <= 1) return Promise.resolve(new Uint32Array());
+    const { treeFd } = this.#files;
+    const { treeFd: sourceTreeFd } = source.#files;
+    if (treeFd === undefined || sourceTreeFd === undefined) return Promise.resolve(new Uint32Array());
     return this.#withBoth(source, async () => {
       const { pairs } = await this.#pool.run({
         type: 'match',
-        treeFd: this.#files.treeFd,
+        treeFd,
         pieceCount: tree.filePieceCount,
-        sourceTreeFd: source.#files.treeFd,
+        sourceTreeFd,
         sourcePieceCount: source.tree.filePieceCount,
       });
       return pairs;
@@ -155,9 +158,8 @@ export class Content {
   /** Returns when what was kept so far survives a power loss. */
   async sync(): Promise<void> {
     // On libuv's own threads: a worker that waits for the disk verifies nothing meanwhile.
-    const { fileFd, treeFd, sumsFd } = this.#files;
     await this.#guarded(async () => {
-      for (const fd of [fileFd, treeFd, sumsFd]) await promisify(fdatasync)(fd);
+      for (const fd of this.#descriptors()) await promisify(fdatasync)(fd);
     });
   }
 
@@ -173,12 +175,19 @@ export class Content {
     this.#holders -= 1;
     if (this.#holders > 0) return;
     if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
-    for (const fd of Object.values(this.#files)) await promisify(closeFd)(fd);
+    for (const fd of this.#descriptors()) await promisify(closeFd)(fd);
+  }
+
+  #descriptors(): readonly number[] {
+    const { fileFd, treeFd, sumsFd } = this.#files;
+    return [fileFd, treeFd, sumsFd].filter((fd) => fd !== undefined);
   }
 
   #onDisk(index: number): PieceOnDisk & { lengthBytes: number } {
     const { level, positionBytes, lengthBytes } = this.tree.place(index);
-    return { fd: level === 0 ? this.#files.fileFd : this.#files.treeFd, positionBytes, lengthBytes };
+    const fd = level === 0 ? this.#files.fileFd : this.#files.treeFd;
+    invariant(fd !== undefined, 'a file of several levels has a tree');
+    return { fd, positionBytes, lengthBytes };
   }
 
   #through(lane: Lane<Piece>, index: number, slot: Slot): Promise<boolean> {

@@ -5,12 +5,25 @@
  * A file that is downloaded stands under its own name only once it is complete, and never in place of another.
  */
 import { close as closeFd, constants, open as openFd, type Stats } from 'node:fs';
-import { type FileHandle, link, mkdir, open, rename, rm, stat, statfs, truncate, unlink } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  truncate,
+  unlink,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Bitfield } from '../../protocol/bitfield.ts';
 import { invariant, RequestError } from '../../protocol/errors.ts';
 import type { Root } from '../../protocol/ids.ts';
+import { DIGEST_BYTES, MIB } from '../../protocol/limits.ts';
 import { PieceTree } from '../../protocol/piece-tree.ts';
 import { Content, type ContentFiles } from './content.ts';
 import { hashFile } from './hash-file.ts';
@@ -30,6 +43,9 @@ export interface FileStamp {
   readonly mtimeMs: number;
 }
 
+/** Up to here a file is hashed in one task, others beside it. */
+export const SMALL_FILE_BYTES_MAX = 16 * MIB;
+
 export class Engine {
   readonly slots: Slots;
   readonly #pool: WorkerPool;
@@ -39,6 +55,11 @@ export class Engine {
     this.slots = slots;
     this.#pool = pool;
     this.#treeDirectory = treeDirectory;
+  }
+
+  /** Jobs that run at once. */
+  get workers(): number {
+    return this.#pool.size;
   }
 
   static async start(options: { workers: number; memoryBytes: number; treeDirectory: string }): Promise<Engine> {
@@ -64,16 +85,34 @@ export class Engine {
       const after = await file.stat();
       if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) throw changedMeanwhile(path);
       const { treeFile, root } = tree.build(digests);
-      await this.#storeWhole(`${root}.tree`, treeFile);
-      await this.#storeWhole(`${root}.sums`, sums);
       const facts = { root, sizeBytes: before.size, pieceSizeBytes };
-      await this.#sumUpperLevels(facts, path);
+      if (tree.pieceCount > 1) {
+        await this.#storeWhole(`${root}.tree`, treeFile);
+        await this.#storeWhole(`${root}.sums`, sums);
+        await this.#sumUpperLevels(facts, path);
+      }
       return { ...facts, mtimeMs: after.mtimeMs };
     } catch (error) {
       throw error instanceof JobError ? diskError(error, path) : error;
     } finally {
       await file.close();
     }
+  }
+
+  /**
+   * Hashes small files, in as few tasks as they fit. For each path: its facts, or why it can't be shared. Their trees are
+   * not safe from a power loss; openShare makes one that is lost anew.
+   */
+  async hashSmall(
+    paths: readonly string[],
+    pieceSizeBytes: number,
+  ): Promise<readonly ((ContentFacts & FileStamp) | RequestError)[]> {
+    const job = { type: 'share', paths, pieceSizeBytes, treeDirectory: this.#treeDirectory } as const;
+    const { files } = await this.#pool.run(job);
+    return files.map((file, at) => {
+      if ('failed' in file) return smallFileRefusal(file.failed, paths[at] ?? '');
+      return { ...file.ok, root: file.ok.root as Root, pieceSizeBytes };
+    });
   }
 
   /** Opens a shared file for reading. Throws RequestError when it is not there as it was, or its tree is lost. */
@@ -85,7 +124,21 @@ export class Engine {
     } finally {
       await found.close();
     }
+    await this.#mendTree(facts, path);
     return this.#open(facts, path, constants.O_RDONLY);
+  }
+
+  /** The tree of a small file may have been lost with the power: then it is made anew from the file. */
+  async #mendTree(facts: ContentFacts, path: string): Promise<void> {
+    if (facts.sizeBytes > SMALL_FILE_BYTES_MAX) return;
+    const tree = new PieceTree(facts.sizeBytes, facts.pieceSizeBytes);
+    if (tree.pieceCount <= 1) return;
+    const kept = await readFile(join(this.#treeDirectory, `${facts.root}.tree`)).catch(() => undefined);
+    const digests = kept?.subarray(0, tree.filePieceCount * DIGEST_BYTES);
+    if (kept?.length === tree.treeFileBytes && digests && tree.build(digests).root === facts.root) return;
+    const [made] = await this.hashSmall([path], facts.pieceSizeBytes);
+    if (made instanceof RequestError) throw made;
+    if (made?.root !== facts.root) throw changedSince(path);
   }
 
   /** Creates the `.part` of a download. Throws RequestError when it is there already or the disk has no room. */
@@ -231,12 +284,13 @@ export class Engine {
       return fd;
     };
     try {
+      const isSingle = tree.pieceCount <= 1;
       // A share's tree was made when it was shared; a download makes its own as it goes.
       const treeFlags = constants.O_RDWR | (flags === constants.O_RDONLY ? 0 : constants.O_CREAT);
       const files: ContentFiles = {
         fileFd: await openOne(path, flags),
-        treeFd: await openOne(join(this.#treeDirectory, `${facts.root}.tree`), treeFlags),
-        sumsFd: await openOne(join(this.#treeDirectory, `${facts.root}.sums`), treeFlags),
+        treeFd: isSingle ? undefined : await openOne(join(this.#treeDirectory, `${facts.root}.tree`), treeFlags),
+        sumsFd: isSingle ? undefined : await openOne(join(this.#treeDirectory, `${facts.root}.sums`), treeFlags),
       };
       return new Content(tree, facts.root, path, files, this.#pool);
     } catch (error) {
@@ -290,7 +344,8 @@ async function openRegular(path: string): Promise<FileHandle> {
   throw new RequestError('not-a-file', `${path} is ${what}`, 'name a single file');
 }
 
-async function checkRoom(directory: string, neededBytes: number): Promise<void> {
+/** Throws RequestError('disk-full') when a directory's disk has less room than that. */
+export async function checkRoom(directory: string, neededBytes: number): Promise<void> {
   let free: { bavail: number; bsize: number };
   try {
     free = await statfs(directory);
@@ -305,6 +360,12 @@ async function checkRoom(directory: string, neededBytes: number): Promise<void> 
     `${directory} has ${mib(freeBytes)} free, the file needs ${mib(neededBytes)}`,
     'make room, or choose a destination on another disk',
   );
+}
+
+function smallFileRefusal(failure: { code: string; message: string }, path: string): RequestError {
+  if (failure.code === 'ECHANGED') return changedMeanwhile(path);
+  if (failure.code === 'ENOTFILE') return new RequestError('not-a-file', `${path} is no regular file`);
+  return diskError(failure, path);
 }
 
 const changedMeanwhile = (path: string) =>

@@ -17,6 +17,7 @@ import {
   usageOf,
 } from './command.ts';
 import { downloadData, downloadLines } from './download-text.ts';
+import { filesListed, folderShared } from './folder-text.ts';
 import { count, formatSize, table } from './format.ts';
 import { findCommand } from './interpret.ts';
 import { typed } from './notice-text.ts';
@@ -30,6 +31,7 @@ const MEMBER = { name: 'user_id', kind: 'member' } as const;
 const PASSWORD = { name: 'passwd', kind: 'secret' } as const;
 const LOCAL_FILE = { name: 'file_path', kind: 'path' } as const;
 const SHARED_FILE = { name: 'file_name', kind: 'file' } as const;
+const FOLDER = { name: 'folder', kind: 'file', optional: true } as const;
 const DESTINATION = { name: 'destination_path', kind: 'path' } as const;
 const REPLACE = '--replace';
 const REPAIR = '--repair';
@@ -157,41 +159,22 @@ export const COMMANDS: readonly Command[] = [
           : 'No groups yet. Make one: create_group <group_id>',
     };
   }),
-  entry('list_files', [GROUP], 'list what a group shares', async ({ client }, [group]) => {
-    const files = await client.listFiles(group);
-    const rows = files.map(({ name, sizeBytes, sharedBy, seedersOnline }) => [
-      printable(name),
-      formatSize(sizeBytes),
-      printable(sharedBy),
-      String(seedersOnline),
-    ]);
-    return {
-      data: {
-        group,
-        files: files.map(({ name, sizeBytes, pieceSizeBytes, root, sharedBy, seedersOnline }) => ({
-          name,
-          sizeBytes,
-          pieceSizeBytes,
-          root,
-          sharedBy,
-          seedersOnline,
-        })),
-      },
-      text:
-        rows.length > 0
-          ? table([['FILE', 'SIZE', 'SHARED BY', 'SEEDERS ONLINE'], ...rows], new Set([1, 3]))
-          : `No files in ${printable(group)} yet. Share one: upload_file <file_path> ${typed(group)}`,
-    };
-  }),
+  entry(
+    'list_files',
+    [GROUP, FOLDER],
+    'list what a group shares, or a folder of it',
+    async ({ client }, [group, folder]) => filesListed(group, folder, await client.listFiles(group, folder)),
+  ),
   entry(
     'upload_file',
     [LOCAL_FILE, GROUP],
-    'share a file with a group; --replace: as a new version under its name',
+    'share a file or a folder with a group; --replace: as a new version under its name',
     async (context, [path, group]) => {
       const shared = await context.client.uploadFile(path, group, {
         replace: context.options.has(REPLACE),
         onProgress: (progress) => context.onShareProgress(group, progress),
       });
+      if ('fileCount' in shared) return folderShared(path, shared);
       const { name, sizeBytes, pieceCount, root, created, elapsedMs } = shared;
       const what = `${formatSize(sizeBytes)} in ${count(pieceCount, 'piece')}`;
       return {
@@ -233,7 +216,7 @@ export const COMMANDS: readonly Command[] = [
   entry(
     'download_file',
     [GROUP, SHARED_FILE, DESTINATION],
-    'fetch a file of a group in the background',
+    'fetch a file or a folder of a group in the background',
     async ({ client }, [group, name, destination]) => {
       const status = (await client.downloadFile(group, name, destination)).status();
       const what = `${printable(status.name)} (${formatSize(status.sizeBytes)})`;

@@ -49,6 +49,7 @@ function detailOf(status: DownloadStatus): string {
         formatRate(status.bytesPerSecond),
         ...(status.etaSeconds === undefined ? [] : [`ETA ${formatSeconds(status.etaSeconds)}`]),
         count(activePeers(status), 'peer'),
+        ...(status.files ? [`${status.files.done} of ${count(status.files.count, 'file')}`] : []),
       ].join('  ');
     case 'waiting':
       return 'waiting for peers';
@@ -129,6 +130,7 @@ export function downloadData(status: DownloadStatus): { readonly [key: string]: 
     bytesPerSecond: Math.round(status.bytesPerSecond),
     etaSeconds: status.etaSeconds,
     elapsedMs: Math.round(status.elapsedMs),
+    files: status.files,
     peers: status.peers.map((peer) => ({
       device: peer.device,
       user: peer.userName,

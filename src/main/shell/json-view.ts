@@ -15,7 +15,8 @@
  * The commands' own fields: create_user, login {user, trackers} · logout {trackers} · whoami {user|null} ·
  * create_group {group, trackers} · join_group {group, owner, trackers} · leave_group {group, newOwner?, dissolved,
  * trackers} · list_requests, list_members {group, users[]} · accept_request, reject_request, remove_member {group, user,
- * trackers} · list_groups {groups[{name, owner, members, standing}]} · list_files {group, files[{name, sizeBytes,
+ * trackers} · list_groups {groups[{name, owner, members, standing}]} · list_files {group, folder?, folders[{name,
+ * fileCount, sizeBytes}], files[{name, sizeBytes,
  * pieceSizeBytes, root, sharedBy, seedersOnline}]} · upload_file {path, group, name, sizeBytes, pieceCount, root, created,
  * elapsedMs} · download_file: a download · show_downloads {downloads[a download]} · help {commands[{name, usage, help}]}.
  * trackers: how many trackers hold the change.

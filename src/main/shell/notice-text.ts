@@ -5,7 +5,7 @@
 import { printable } from '../../protocol/names.ts';
 import type { Notice } from '../client/types.ts';
 import { downloadEndText } from './download-text.ts';
-import { formatSize } from './format.ts';
+import { count, formatSize } from './format.ts';
 import { quoteWord } from './words.ts';
 
 /** A name as it has to be typed in a command. */
@@ -31,6 +31,8 @@ export function noticeText(notice: Notice): string {
       return `You own ${printable(notice.group)} now.`;
     case 'member-gone':
       return `${printable(notice.user)} is no longer a member of ${printable(notice.group)}.`;
+    case 'folder-shared':
+      return `${printable(notice.user)} shared ${printable(notice.name)}/ (${count(notice.fileCount, 'file')}, ${formatSize(notice.sizeBytes)}) in ${printable(notice.group)}. Get it: download_file ${typed(notice.group)} ${typed(notice.name)} .`;
     case 'file-shared': {
       const what = `${printable(notice.name)} (${formatSize(notice.sizeBytes)})`;
       const shared = notice.isNewVersion ? `shared a new version of ${what}` : `shared ${what}`;

@@ -3,15 +3,20 @@
  * `done`, or listened to with `onProgress`. The DownloadManager gives it a task each time it goes on.
  */
 import { invariant, RequestError } from '../../protocol/errors.ts';
-import type { DownloadTask } from './download-task.ts';
 import type { DownloadStatus } from './status.ts';
+
+/** What a download goes on with: the task of a file or of a folder. */
+export interface Work {
+  readonly done: Promise<void>;
+  status(): DownloadStatus;
+}
 
 export class Download {
   /** Resolves when the file stands under its name; rejects with a RequestError when it failed or was cancelled. */
   readonly done: Promise<DownloadStatus>;
   readonly #listeners = new Set<(status: DownloadStatus) => void>();
   readonly #settle: { resolve(status: DownloadStatus): void; reject(error: RequestError): void };
-  #task: DownloadTask | undefined;
+  #task: Work | undefined;
   #settled = false;
   #lastNews = '';
 
@@ -40,7 +45,7 @@ export class Download {
   }
 
   /** The manager's: goes on with this task. */
-  attach(task: DownloadTask): void {
+  attach(task: Work): void {
     this.#task = task;
     task.done.then(
       () => {

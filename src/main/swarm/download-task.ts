@@ -74,6 +74,8 @@ export interface TaskOptions {
   readonly lookInPlace?: boolean;
   /** Files on this disk that may hold pieces of this one. */
   localFiles?(file: FileRecord): readonly LocalFile[];
+  /** Whoever gave the order makes the finished file safe from a power loss, and this task need not wait for the disk. */
+  readonly syncsLater?: boolean;
   /** The file stands under its name: remember it as a share. */
   onFinished(stamp: FileStamp): Promise<void>;
   /** These pieces are safely on disk. */
@@ -712,7 +714,9 @@ export class DownloadTask {
     // What is written after the sync is not safe: nothing may be.
     await Promise.all(this.#keeping);
     // A disk that refuses to sync loses nothing: what is not synced is looked through again.
+    const isLeft = how === 'done' && this.#options.syncsLater === true;
     const synced =
+      !isLeft &&
       (await this.#content?.sync().then(
         () => true,
         () => false,

@@ -37,5 +37,7 @@ export interface DownloadStatus {
   /** Bytes that were hashed again because the last run ended before they were safely on disk. */
   readonly recheckedBytes: number;
   readonly peers: readonly PeerStatus[];
+  /** Of a folder: how many files it has, and how many of them are there. */
+  readonly files?: { readonly count: number; readonly done: number };
   readonly error: RequestError | undefined;
 }

@@ -9,6 +9,7 @@
 import type { DeviceId, FileId, GroupId, RequestId, SessionId, UserId } from '../../protocol/ids.ts';
 import type { FileRecord } from '../../protocol/messages.ts';
 import type { Operation, Transaction } from '../../protocol/transaction.ts';
+import { type Clash, Folders } from './folders.ts';
 import { NameIndex } from './name-index.ts';
 
 export interface User {
@@ -39,6 +40,8 @@ export interface Group {
   readonly requests: ReadonlySet<UserId>;
   readonly files: ReadonlyMap<FileId, GroupFile>;
   readonly filesByName: Pick<NameIndex<GroupFile>, 'get' | 'after' | 'size'>;
+  /** What stands in the way of a new file's name beside a file of the same name. */
+  clash(name: string): Clash | undefined;
 }
 
 class GroupState implements Group {
@@ -49,12 +52,17 @@ class GroupState implements Group {
   readonly requests = new Set<UserId>();
   readonly files = new Map<FileId, GroupFile>();
   readonly filesByName = new NameIndex<GroupFile>();
+  readonly folders = new Folders();
 
   constructor(id: GroupId, name: string, owner: UserId) {
     this.id = id;
     this.name = name;
     this.owner = owner;
     this.members.add(owner);
+  }
+
+  clash(name: string): Clash | undefined {
+    return this.folders.clash(name, (file) => this.filesByName.get(file) !== undefined);
   }
 }
 
@@ -188,15 +196,17 @@ export class Registry {
         const group = this.#groups.get(op.group);
         if (!group?.members.has(op.by) || group.files.has(op.file)) return undefined;
         const before = group.filesByName.get(op.name);
-        if (before && before.file !== op.replaces) return undefined;
+        if (before ? before.file !== op.replaces : group.clash(op.name)) return undefined;
         if (before) {
           group.files.delete(before.file);
           group.filesByName.delete(before.name);
+          group.folders.delete(before.name);
         }
         const { file, name, sizeBytes, pieceSizeBytes, root, by } = op;
         const record = { file, name, sizeBytes, pieceSizeBytes, root, by };
         group.files.set(file, record);
         group.filesByName.add(name, record);
+        group.folders.add(name);
         return { group };
       }
       default:

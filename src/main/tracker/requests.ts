@@ -8,7 +8,7 @@
 import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import type { FileId, GroupId } from '../../protocol/ids.ts';
 import type { Call, FileRecord, Method, Params, Result } from '../../protocol/messages.ts';
-import { fileNameRefusal, groupNameRefusal, passwordRefusal, userNameRefusal } from '../../protocol/names.ts';
+import { groupNameRefusal, passwordRefusal, shareNameRefusal, userNameRefusal } from '../../protocol/names.ts';
 import { PieceTree } from '../../protocol/piece-tree.ts';
 import type { Operation, Transaction } from '../../protocol/transaction.ts';
 import { type Asker, groupNamed, loggedIn, requireMember, requireOwner, userNamed } from './asker.ts';
@@ -198,7 +198,7 @@ function removeMember(group: Group, member: User, owner: User): Verdict {
 
 function addFile(group: Group, params: Params<'add_file'>, user: User, ids: FreshIds): Verdict {
   const { name, sizeBytes, pieceSizeBytes, root, replace = false } = params;
-  const refusal = fileNameRefusal(name);
+  const refusal = shareNameRefusal(name, sizeBytes);
   if (refusal) throw badName('file', name, refusal);
   const known = group.filesByName.get(name);
   if (known) {
@@ -213,6 +213,7 @@ function addFile(group: Group, params: Params<'add_file'>, user: User, ids: Fres
       );
     }
   }
+  if (!known) checkNamespace(group, name);
   checkPieces(sizeBytes, pieceSizeBytes);
   const op = { type: 'file-shared', file: ids.file(), group: group.id, name, sizeBytes, pieceSizeBytes, root } as const;
   return { op: { ...op, by: user.id, ...(known ? { replaces: known.file } : {}) } };
@@ -226,6 +227,19 @@ function anotherFile(group: Group, known: FileRecord, { name, sizeBytes, pieceSi
     isOtherCut
       ? `if it is the same file, share it in pieces of ${known.pieceSizeBytes} bytes, as it was; else rename it`
       : 'rename your file and share it again, or put it in its place: upload_file --replace',
+  );
+}
+
+/** `a` can't be both a file and a folder. */
+function checkNamespace(group: Group, name: string): void {
+  const clash = group.clash(name);
+  if (!clash) return;
+  throw new RequestError(
+    'name-taken',
+    clash.is === 'folder'
+      ? `"${shown(group.name)}" has a folder named "${shown(name)}": a file can't have the same name`
+      : `"${shown(group.name)}" has a file named "${shown(clash.name)}": "${shown(name)}" can't lie in a folder of that name`,
+    `rename what you share, and share it again`,
   );
 }
 

@@ -32,7 +32,8 @@ const offered = (line: string) =>
 describe('Tab', () => {
   test('completes commands, the only one with a space behind it', async () => {
     expect(await offered('list_')).toEqual([['list_files', 'list_groups', 'list_members', 'list_requests'], 'list_']);
-    expect(await offered('show')).toEqual([['show_downloads '], 'show']);
+    expect(await offered('show')).toEqual([['show_downloads', 'show_uploads'], 'show']);
+    expect(await offered('show_d')).toEqual([['show_downloads '], 'show_d']);
     expect(await offered('help wh')).toEqual([['whoami '], 'wh']);
   });
 

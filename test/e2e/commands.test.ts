@@ -82,7 +82,7 @@ describe('a script of commands', () => {
       [['login swas 1', 'create_group g', 'create_group g'], 1, /there is a group "g" already/],
       [['list_requests nowhere'], 1, /nowhere/],
       [['upload_file /no/such/file g'], 5, /there is no \/no\/such\/file/],
-      [['upload_file /tmp g'], 1, /nobody is logged in/],
+      [['upload_file /dev/null g'], 5, /no regular file/],
       [['download_file g nothing /tmp'], 1, /nothing/],
     ];
     for (const [lines, exitCode, sentence] of cases) {

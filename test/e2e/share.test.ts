@@ -98,8 +98,8 @@ describe('a seeder that lies', () => {
       expect(await sha256(destination)).toBe(digest);
       expect(source(end, 'mallory')).toMatchObject({ state: 'banned', bytes: 0 });
       expect(source(end, 'mallory')?.badPieces).toBeGreaterThanOrEqual(2);
-      // What was on its way when it was found out is all that it ever got to send.
-      expect(liar.requestsSeen).toBeLessThan(200);
+      // What was asked ahead of it when it was found out is all; it would be asked for ever otherwise.
+      expect(liar.requestsSeen).toBeLessThan(400);
     } finally {
       await liar.close();
     }

@@ -27,10 +27,11 @@ function lineNumber(text: string): number {
   throw new InvalidArgumentError('give a number from 1: which tracker of the file this one is');
 }
 
-function lineOf(path: string, number: number): TrackerLine {
+/** Our line, and those of the other trackers. */
+function linesOf(path: string, number: number): { line: TrackerLine; others: readonly TrackerLine[] } {
   const lines = readTrackerFile(path);
   const line = lines[number - 1];
-  if (line) return line;
+  if (line) return { line, others: lines.filter((other) => other !== line) };
   const count = lines.length === 1 ? '1 tracker' : `${lines.length} trackers`;
   throw new RequestError('tracker-info', `${path} lists ${count}, so there is no tracker ${number} in it`);
 }
@@ -38,6 +39,8 @@ function lineOf(path: string, number: number): TrackerLine {
 function greet(tracker: Tracker, path: string, number: number, line: TrackerLine): void {
   say(`tracker ${number} listens on ${formatAddress(tracker.address)}`);
   say(`pin: ${tracker.id}`);
+  if (tracker.others.length > 0)
+    say(`in step with ${tracker.others.length} other ${tracker.others.length === 1 ? 'tracker' : 'trackers'}`);
   if (line.pin === undefined) {
     say(`To have clients check it from the first contact on, let its line in ${path} read:`);
     say(`${line.host} ${line.port} ${tracker.id}`);
@@ -46,11 +49,11 @@ function greet(tracker: Tracker, path: string, number: number, line: TrackerLine
 }
 
 async function run(path: string, number: number, flags: Flags): Promise<void> {
-  const line = lineOf(path, number);
+  const { line, others } = linesOf(path, number);
   const { host, port, pin } = line;
   const dataDir = flags.dataDir ?? defaultDataDir(`tracker-${host.replaceAll(':', '_')}-${port}`);
   const logger = createLogger('tracker', flags.logLevel);
-  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, logger });
+  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger });
   const stop = () => void tracker.close();
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);

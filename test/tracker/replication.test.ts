@@ -120,6 +120,34 @@ describe('two trackers', () => {
   });
 });
 
+describe('a client', () => {
+  test('is told the keys of all trackers by any of them', async () => {
+    const here = await network(3);
+    const expected = here.lines.map(({ host, port }, at) => ({ host, port, tracker: here.tracker(at).id }));
+    const client = await here.client(1);
+    const { pins } = await client.call('trackers', {});
+    expect(pins.toSorted((a, b) => a.port - b.port)).toEqual(expected.toSorted((a, b) => a.port - b.port));
+  });
+
+  test('is not logged out by a tracker that has not heard of its login', async () => {
+    const here = await network(2);
+    const swas = await here.client(0);
+    await swas.signUp('swas');
+    await here.agreed();
+    await here.stop(1);
+    const fresh = await here.client(0);
+    const { token, trackers: holders } = await fresh.call('login', { user: 'swas', password: PASSWORD });
+    expect(holders).toBe(1);
+    await here.stop(0);
+    await here.start(1);
+    const there = await here.client(1, fresh.identity);
+    expect((await there.refusal('resume', { token })).code).toBe('tracker-behind');
+    await here.start(0);
+    await here.agreed();
+    expect(await there.call('resume', { token })).toMatchObject({ userName: 'swas' });
+  });
+});
+
 describe('both sides of a partition', () => {
   test('come to the same: the later names change, groups stay apart, and a removal beats letting in again', async () => {
     const here = await network(2);

@@ -56,6 +56,7 @@ export class Journal {
   readonly #identity: Identity;
   readonly #clock: Clock;
   readonly #keyOf: (origin: TrackerId) => PublicKey | undefined;
+  readonly #repairable: boolean;
   readonly #history = new History();
   /** The last entry of each log that was taken, safe or not. */
   readonly #heads = new Map<TrackerId, Head>();
@@ -72,6 +73,7 @@ export class Journal {
     this.#store = store;
     this.#identity = identity;
     this.#clock = clock;
+    this.#repairable = options.repairable ?? false;
     this.#keyOf = (origin) => (origin === identity.id ? identity.publicKey : options.keyOf?.(origin));
   }
 
@@ -82,7 +84,7 @@ export class Journal {
     for (const stored of store.entries()) {
       const entry = journal.#verified(stored);
       if (entry) transactions.push(journal.#take(entry));
-      else if (!options.repairable) throw journal.damageError();
+      else if (!journal.#repairable) throw journal.damageError();
       if (transactions.length === EXECUTE_AT_ONCE) journal.#execute(transactions.splice(0));
     }
     journal.#execute(transactions);
@@ -105,6 +107,11 @@ export class Journal {
     return count;
   }
 
+  /** Whether an entry was executed here. */
+  has(origin: TrackerId, seq: number): boolean {
+    return (this.#executed.get(origin) ?? 0) >= seq;
+  }
+
   get replayedTotal(): number {
     return this.#history.replayedTotal;
   }
@@ -119,7 +126,9 @@ export class Journal {
     return new RequestError(
       'log-damaged',
       `the log is damaged at entry ${damage?.seq}: ${damage?.why}`,
-      'start it while another tracker that has the entry is reachable, or restore the data directory from a copy',
+      this.#repairable
+        ? 'start it while another tracker that has the entry is reachable, or restore the data directory from a copy'
+        : 'restore the data directory from a copy; the tracker does not run on a log that it can not trust',
     );
   }
 

@@ -272,14 +272,15 @@ export class Service {
   #report(seat: Seat, transaction: Transaction): ChangeAnswer {
     const { registry } = this.#journal;
     const answer = answerTo(transaction, registry);
-    const { op, hlc } = transaction;
+    const { op, hlc, origin, seq } = transaction;
     if (op.type === 'session-closed' && seat.session === op.session) this.left(seat);
     if (op.type !== 'session-opened') return answer;
     const session = registry.session(op.session);
     if (!session) throw new RequestError('session-ended', 'the session of this login has ended since', 'log in again');
     this.#enter(seat, session.id, session.user);
     const { device, expiresMs } = session;
-    const token = { session: session.id, user: session.user, device, issuedMs: hlc.ms, expiresMs };
+    const opened = { origin, seq };
+    const token = { session: session.id, opened, user: session.user, device, issuedMs: hlc.ms, expiresMs };
     return { ...answer, token: issueSessionToken(token, this.#identity) };
   }
 
@@ -289,6 +290,9 @@ export class Service {
     const hint = 'log in again: login <user_id> <passwd>';
     if (token.device !== seat.device) {
       throw new RequestError('session-ended', 'the session belongs to another device', hint);
+    }
+    if (!session && token.opened && !this.#journal.has(token.opened.origin, token.opened.seq)) {
+      throw new RequestError('tracker-behind', 'this tracker has not heard of your login yet', 'try another tracker');
     }
     if (!session) throw new RequestError('session-ended', 'your session has ended', hint);
     this.#enter(seat, session.id, session.user);

@@ -5,7 +5,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { RequestError } from '../protocol/errors.ts';
-import { formatAddress, type TrackerLine } from '../protocol/tracker-info.ts';
+import { type Address, formatAddress, parseAddress, type TrackerLine } from '../protocol/tracker-info.ts';
 import { defaultDataDir } from './support/data-dir.ts';
 import { describeError, EXIT_CODES, exitCodeOf } from './support/failures.ts';
 import { createLogger, LOG_LEVELS } from './support/logger.ts';
@@ -17,6 +17,7 @@ import { Tracker } from './tracker/node.ts';
 interface Flags {
   readonly dataDir?: string;
   readonly logLevel: string;
+  readonly metrics?: Address;
 }
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
@@ -25,6 +26,12 @@ function lineNumber(text: string): number {
   const number = Number(text);
   if (/^\d+$/.test(text) && number >= 1) return number;
   throw new InvalidArgumentError('give a number from 1: which tracker of the file this one is');
+}
+
+function addressFlag(text: string): Address {
+  const address = parseAddress(text);
+  if (address) return address;
+  throw new InvalidArgumentError('expected <ip>:<port>, for example 127.0.0.1:9100');
 }
 
 /** Our line, and those of the other trackers. */
@@ -58,7 +65,14 @@ async function run(path: string, number: number, flags: Flags): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   greet(tracker, path, number, line);
-  const stopReading = readCommands(process.stdin, say, stop);
+  if (flags.metrics) {
+    const metrics = await tracker.serveMetrics(flags.metrics).catch(async (error) => {
+      await tracker.close();
+      throw error;
+    });
+    say(`metrics: http://${formatAddress(metrics)}/metrics`);
+  }
+  const stopReading = readCommands(process.stdin, say, stop, tracker);
   await tracker.ended.finally(stopReading);
   say('the tracker has stopped');
 }
@@ -71,6 +85,7 @@ async function main(): Promise<number> {
     .argument('<number>', 'which of them this one is, from 1', lineNumber)
     .option('--data-dir <path>', 'where key and log are kept (default: a directory of its own for each address)')
     .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'))
+    .option('--metrics <ip:port>', 'serve figures for Prometheus there, over plain HTTP', addressFlag)
     .showHelpAfterError('("tracker --help" shows how)')
     .exitOverride()
     .action(run);

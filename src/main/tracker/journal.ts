@@ -29,6 +29,7 @@ import type { LogStore } from './log-store.ts';
 import type { Registry } from './registry.ts';
 import type { StoredEntry } from './stored-entry.ts';
 import type { Vector } from './vectors.ts';
+import { type Verification, verifyLog } from './verify-log.ts';
 
 export interface JournalOptions {
   /** The key of another tracker whose log is to be believed. */
@@ -63,6 +64,7 @@ export class Journal {
   readonly #executed = new Map<TrackerId, number>();
   /** The last of our own entries that is safe. */
   #safeSeq = 0;
+  #writtenCount = 0;
   #latest: Hlc | undefined;
   #unsettled: Promise<void> | undefined;
   readonly #damaged = new Map<TrackerId, Damage>();
@@ -105,6 +107,30 @@ export class Journal {
     let count = 0;
     for (const seq of this.#executed.values()) count += seq;
     return count;
+  }
+
+  /** The last so many executed transactions, of all trackers, in the order of execution. */
+  tail(count: number): readonly Transaction[] {
+    const last: StoredEntry[] = [];
+    for (const stored of this.#store.entries()) {
+      last.push(stored);
+      if (last.length > 2 * count) last.splice(0, last.length - count);
+    }
+    const executed = last
+      .slice(Math.max(0, last.length - count))
+      .filter(({ origin, seq }) => this.has(origin as TrackerId, seq));
+    return executed.map(({ signed }) => readEntry(signed).transaction);
+  }
+
+  /** Checks the disk against what is held now, whose registry has this digest. */
+  verify(digest: string): Promise<Verification> {
+    const { id } = this;
+    return verifyLog({ id, held: this.held(), digest, entries: this.#store.entries(), keyOf: this.#keyOf });
+  }
+
+  /** Own transactions written since the start. */
+  get writtenCount(): number {
+    return this.#writtenCount;
   }
 
   /** Whether an entry was executed here. */
@@ -157,6 +183,7 @@ export class Journal {
       },
       privateKey,
     );
+    this.#writtenCount += 1;
     const appended = this.#store.append(entry);
     this.#unsettled = appended;
     const settle = () => {

@@ -8,8 +8,10 @@ import { type TrackerId, toHex } from '../../protocol/ids.ts';
 import { HEARTBEAT_MS } from '../../protocol/limits.ts';
 import type { Address, TrackerLine } from '../../protocol/tracker-info.ts';
 import { formatAddress } from '../../protocol/tracker-info.ts';
+import type { Transaction } from '../../protocol/transaction.ts';
 import type { Connection, ConnectionHandler } from '../net/connection.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
+import { type MetricsServer, serveMetrics } from '../net/metrics-server.ts';
 import { type Listener, listen } from '../net/tls.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
@@ -21,13 +23,18 @@ import { Journal } from './journal.ts';
 import { KnownTrackers } from './known-trackers.ts';
 import { Links } from './links.ts';
 import { type LogStore, SqliteLogStore } from './log-store.ts';
+import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
 import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
+import { peerStates, type TrackerStatus } from './status.ts';
 import type { Vector } from './vectors.ts';
+import type { Verification } from './verify-log.ts';
 
 const CONNECTIONS_MAX = 10_000;
 /** How long a client may take to read its last answers when the tracker closes. */
 const FAREWELL_MS = 2_000;
+/** Over which transactions a second are counted. */
+const RATE_MS = 10_000;
 
 export interface TrackerOptions {
   /** Where to listen; port 0 takes a free one. */
@@ -75,6 +82,9 @@ export class Tracker {
   #stopHeartbeat: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   #failure: unknown;
+  #metrics: MetricsServer | undefined;
+  #writtenBefore = 0;
+  #writeRate = 0;
   /** In step with every tracker that could be reached at the start: clients are served from then on. */
   #ready = false;
 
@@ -150,6 +160,39 @@ export class Tracker {
     };
   }
 
+  status(): TrackerStatus {
+    const { held, digest, differs } = this.state();
+    return {
+      id: this.id,
+      held,
+      digest,
+      differs,
+      entries: this.#journal.entryCount,
+      connections: this.#seats.size,
+      perSecond: this.#writeRate,
+      replayed: this.#journal.replayedTotal,
+      damaged: this.#journal.damage.length,
+      peers: peerStates(this.#exchange.others(), held),
+    };
+  }
+
+  /** The last so many transactions, in the order of execution. */
+  log(tail: number): readonly Transaction[] {
+    return this.#journal.tail(tail);
+  }
+
+  /** Verifies the log on the disk. */
+  async verifyLog(): Promise<Verification> {
+    while (this.#journal.settled()) await this.#journal.settled();
+    return this.#journal.verify(this.state().digest);
+  }
+
+  /** Serves figures for Prometheus until the tracker closes. Throws RequestError('port-taken'). */
+  async serveMetrics(address: Address): Promise<Address> {
+    this.#metrics = await serveMetrics(address, METRICS_CONTENT_TYPE, () => metricsText(this.status()));
+    return this.#metrics.address;
+  }
+
   /** Takes no more requests, answers those it has, and closes everything. Idempotent. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
@@ -170,7 +213,13 @@ export class Tracker {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#journal.damage.some(({ origin }) => origin === this.id)) throw this.#journal.damageError();
     this.#ready = true;
-    this.#stopHeartbeat = this.#clock.every(HEARTBEAT_MS, () => this.#beat());
+    const beats = [
+      this.#clock.every(HEARTBEAT_MS, () => this.#beat()),
+      this.#clock.every(RATE_MS, () => this.#measure()),
+    ];
+    this.#stopHeartbeat = () => {
+      for (const stop of beats) stop();
+    };
     const entries = this.#journal.entryCount;
     this.#logger.info({ address: formatAddress(this.address), id: this.id, entries }, 'listening');
   }
@@ -197,6 +246,12 @@ export class Tracker {
     };
   }
 
+  #measure(): void {
+    const { writtenCount } = this.#journal;
+    this.#writeRate = ((writtenCount - this.#writtenBefore) * 1000) / RATE_MS;
+    this.#writtenBefore = writtenCount;
+  }
+
   #beat(): void {
     for (const seat of this.#seats) seat.heartbeat();
     this.#service.endExpiredSessions();
@@ -212,6 +267,7 @@ export class Tracker {
 
   async #close(): Promise<void> {
     this.#stopHeartbeat?.();
+    await this.#metrics?.close();
     if (this.#failure === undefined) await this.#farewell();
     this.#service.relay.close();
     await this.#links.close();

@@ -18,3 +18,8 @@ export function joined(one: Vector, other: Vector): Vector {
 }
 
 const entriesOf = (vector: Vector) => Object.entries(vector) as [TrackerId, number][];
+
+/** How many entries of `other` are not in `vector`. */
+export function lag(vector: Vector, other: Vector): number {
+  return entriesOf(other).reduce((sum, [tracker, seq]) => sum + Math.max(0, seq - (vector[tracker] ?? 0)), 0);
+}

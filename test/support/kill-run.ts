@@ -23,6 +23,8 @@ import type { TrackerProcess } from './tracker-process.ts';
 const KILL_AFTER_MS_MIN = 20;
 const KILL_AFTER_MS_MAX = 500;
 const TURN_MS = 20;
+/** All clients together: a restart reads the whole log, so a log that grows as fast as it can would slow the kills. */
+const REQUESTS_A_SECOND = 80;
 
 export interface KillReport {
   readonly kills: number;
@@ -61,7 +63,8 @@ class KillRun {
 
   async run(clients: number): Promise<KillReport> {
     const processes = [await this.cluster.start(0), await this.cluster.start(1)];
-    const people = Array.from({ length: clients }, (_, at) => new Person(`user${at}`, this));
+    const pauseMs = (clients * 1000) / REQUESTS_A_SECOND;
+    const people = Array.from({ length: clients }, (_, at) => new Person(`user${at}`, this, pauseMs));
     const lives = Promise.all(people.map((person) => person.live()));
     await Promise.race([lives, this.#killInTurn(processes)]);
     this.isOver = true;
@@ -138,13 +141,15 @@ class Person {
   /** By request, how many trackers held it when it was acknowledged. */
   readonly acknowledged = new Map<RequestId, number>();
   readonly #name: string;
+  readonly #pauseMs: number;
   readonly #run: KillRun;
   readonly #identity: Promise<Identity> = newIdentity();
   #client: WireClient | undefined;
   #token: Signed | undefined;
 
-  constructor(name: string, run: KillRun) {
+  constructor(name: string, run: KillRun, pauseMs: number) {
     this.#name = name;
+    this.#pauseMs = pauseMs;
     this.#run = run;
   }
 
@@ -170,6 +175,7 @@ class Person {
     method: M,
     fields: Omit<Params<M>, 'requestId'>,
   ): Promise<Result<M> & { trackers: number }> {
+    await delay(this.#pauseMs * Math.random() * 2);
     const requestId = newRequestId();
     const params = { ...fields, requestId } as Params<M> & { requestId: RequestId };
     for (;;) {

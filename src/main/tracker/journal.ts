@@ -22,9 +22,10 @@ import {
 } from '../../protocol/transaction.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Clock } from '../support/clock.ts';
-import { entryFault, type Head, storedEntryOf } from './chain.ts';
+import { entryFault, type Head, headOf, vouched } from './chain.ts';
 import { type Executed, History, type Insertion } from './history.ts';
-import { compareHlc, nextHlc } from './hlc.ts';
+import { compareHlc, comparePlaces, nextHlc } from './hlc.ts';
+import { type Damage, LogReader } from './log-reader.ts';
 import type { LogStore } from './log-store.ts';
 import type { Registry } from './registry.ts';
 import type { StoredEntry } from './stored-entry.ts';
@@ -36,12 +37,6 @@ export interface JournalOptions {
   readonly keyOf?: (origin: TrackerId) => PublicKey | undefined;
   /** Start although an entry is damaged: others may have it. */
   readonly repairable?: boolean;
-}
-
-export interface Damage {
-  readonly origin: string;
-  readonly seq: number;
-  readonly why: string;
 }
 
 /** What became of entries that another tracker sent. */
@@ -69,7 +64,7 @@ export class Journal {
   #unsettled: Promise<void> | undefined;
   readonly #damaged = new Map<TrackerId, Damage>();
   /** What stands on the disk after a damaged entry. */
-  readonly #salvage = new Map<TrackerId, StoredEntry[]>();
+  readonly #salvage = new Map<TrackerId, readonly StoredEntry[]>();
 
   private constructor(store: LogStore, identity: Identity, clock: Clock, options: JournalOptions) {
     this.#store = store;
@@ -83,13 +78,18 @@ export class Journal {
   static async open(store: LogStore, identity: Identity, clock: Clock, options: JournalOptions = {}): Promise<Journal> {
     const journal = new Journal(store, identity, clock, options);
     const transactions: Transaction[] = [];
-    for (const stored of store.entries()) {
-      const entry = journal.#verified(stored);
-      if (entry) transactions.push(journal.#take(entry));
-      else if (!journal.#repairable) throw journal.damageError();
-      if (transactions.length === EXECUTE_AT_ONCE) journal.#execute(transactions.splice(0));
+    const reader = new LogReader(journal.#keyOf, (entry) => transactions.push(journal.#take(entry)));
+    for (const stored of store.entries()) reader.read(stored);
+    reader.end();
+    for (const { damage, rest } of reader.damaged) {
+      journal.#damaged.set(damage.origin, damage);
+      journal.#salvage.set(damage.origin, rest);
     }
-    journal.#execute(transactions);
+    if (journal.#damaged.size > 0 && !journal.#repairable) throw journal.damageError();
+    transactions.sort(comparePlaces);
+    for (let at = 0; at < transactions.length; at += EXECUTE_AT_ONCE) {
+      journal.#execute(transactions.slice(at, at + EXECUTE_AT_ONCE));
+    }
     journal.#safeSeq = journal.#seqOf(identity.id);
     return journal;
   }
@@ -124,8 +124,7 @@ export class Journal {
 
   /** Checks the disk against what is held now, whose registry has this digest. */
   verify(digest: string): Promise<Verification> {
-    const { id } = this;
-    return verifyLog({ id, held: this.held(), digest, entries: this.#store.entries(), keyOf: this.#keyOf });
+    return verifyLog({ held: this.held(), digest, entries: this.#store.entries(), keyOf: this.#keyOf });
   }
 
   /** Own transactions written since the start. */
@@ -207,6 +206,7 @@ export class Journal {
     let violation: ProtocolViolation | undefined;
     const taken: Transaction[] = [];
     let stored: Promise<void> = Promise.resolve();
+    const genuine = vouched(entries, this.#keyOf);
     for (const entry of entries) {
       const { origin, seq, hlc } = entry.transaction;
       const head = this.#heads.get(origin);
@@ -215,7 +215,7 @@ export class Journal {
         gap = true;
         continue;
       }
-      violation = entryFault(entry, head, this.#keyOf(origin));
+      violation = entryFault(entry, head, this.#keyOf(origin), genuine.has(entry));
       if (violation) break;
       if (origin !== this.id && hlc.ms > this.#clock.nowMs() + CLOCK_AHEAD_MS_MAX) {
         ahead ??= entry.transaction;
@@ -266,9 +266,8 @@ export class Journal {
 
   /** The entry is the last of its log from now on. */
   #take(entry: LogEntry): Transaction {
-    const { transaction, hash } = entry;
-    this.#heads.set(transaction.origin, { seq: transaction.seq, hash, hlc: transaction.hlc });
-    return transaction;
+    this.#heads.set(entry.transaction.origin, headOf(entry));
+    return entry.transaction;
   }
 
   #execute(transactions: readonly Transaction[]): Insertion {
@@ -285,37 +284,22 @@ export class Journal {
     }
   }
 
-  /** Undefined for an entry that is damaged, or stands after one that is. */
-  #verified(stored: StoredEntry): LogEntry | undefined {
-    const origin = stored.origin as TrackerId;
-    const rest = this.#salvage.get(origin);
-    if (rest) {
-      rest.push(stored);
-      return undefined;
-    }
-    const checked = storedEntryOf(stored, this.#heads.get(origin), this.#keyOf(origin), this.id);
-    if (!('why' in checked)) return checked;
-    this.#damaged.set(origin, { origin, seq: stored.seq, why: checked.why });
-    this.#salvage.set(origin, [stored]);
-    return undefined;
-  }
-
   /** What follows a repaired entry on the disk, as far as it holds. */
   #salvaged(origin: TrackerId, repaired: LogEntry): readonly Transaction[] {
     const rest = this.#salvage.get(origin);
     if (!rest) return [];
     const transactions: Transaction[] = [];
+    const reader = new LogReader(this.#keyOf, (entry) => transactions.push(this.#take(entry)), this.#heads.get(origin));
     for (const stored of rest.toSorted((a, b) => a.seq - b.seq)) {
-      if (stored.seq <= repaired.transaction.seq) continue;
-      const checked = storedEntryOf(stored, this.#heads.get(origin), this.#keyOf(origin), this.id);
-      if ('why' in checked) {
-        this.#damaged.set(origin, { origin, seq: stored.seq, why: checked.why });
-        return transactions;
-      }
-      transactions.push(this.#take(checked));
+      if (stored.seq > repaired.transaction.seq) reader.read(stored);
     }
+    reader.end();
     this.#salvage.delete(origin);
     this.#damaged.delete(origin);
+    for (const { damage, rest: remaining } of reader.damaged) {
+      this.#damaged.set(origin, damage);
+      this.#salvage.set(origin, remaining);
+    }
     return transactions;
   }
 }

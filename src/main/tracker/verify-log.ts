@@ -5,6 +5,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { type TrackerId, toHex } from '../../protocol/ids.ts';
 import type { PublicKey } from '../../protocol/signed.ts';
+import { type LogEntry, signatureFault } from '../../protocol/transaction.ts';
 import { type Head, storedEntryOf } from './chain.ts';
 import { Registry } from './registry.ts';
 import { registryDigest } from './registry-digest.ts';
@@ -20,7 +21,6 @@ export interface Verification {
 }
 
 export interface Verified {
-  readonly id: TrackerId;
   readonly held: Vector;
   /** Of the registry in memory when it held that. */
   readonly digest: string;
@@ -28,15 +28,18 @@ export interface Verified {
   keyOf(origin: TrackerId): PublicKey | undefined;
 }
 
-export async function verifyLog({ id, held, digest, entries, keyOf }: Verified): Promise<Verification> {
+const signatureOf = (entry: LogEntry, key: PublicKey | undefined) => (key ? signatureFault(entry, key) : 'no key');
+
+export async function verifyLog({ held, digest, entries, keyOf }: Verified): Promise<Verification> {
   const registry = new Registry();
   const heads = new Map<TrackerId, Head>();
   let count = 0;
   for (const stored of entries) {
     const origin = stored.origin as TrackerId;
     if (stored.seq > (held[origin] ?? 0)) continue;
-    const entry = storedEntryOf(stored, heads.get(origin), keyOf(origin), id);
-    if ('why' in entry) return { entries: count, fault: `entry ${stored.seq} of ${origin}: ${entry.why}` };
+    const entry = storedEntryOf(stored, heads.get(origin), keyOf(origin));
+    const why = 'why' in entry ? entry.why : signatureOf(entry, keyOf(origin));
+    if ('why' in entry || why) return { entries: count, fault: `entry ${stored.seq} of ${origin}: ${why}` };
     const { seq, hlc } = entry.transaction;
     heads.set(origin, { seq, hash: entry.hash, hlc });
     registry.execute(entry.transaction);

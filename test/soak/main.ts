@@ -4,8 +4,8 @@
  */
 import { parseArgs } from 'node:util';
 import { newIdentity } from '../../src/main/net/identity.ts';
-import { World } from '../tracker-sim/world.ts';
 import { killRun } from '../support/kill-run.ts';
+import { World } from '../tracker-sim/world.ts';
 
 const { values } = parseArgs({
   options: {

@@ -5,6 +5,11 @@ import { deviceId, fileId, groupId, root, sessionId, userId } from './registry.t
 
 const small = fc.integer({ min: 1, max: 4 });
 const name = small.map((number) => `n${number}`);
+/** Files, folders, and files whose folder may be the name of another file. */
+const fileName = fc.oneof(
+  name,
+  fc.tuple(name, name).map(([folder, file]) => `${folder}/${file}`),
+);
 export const operation: fc.Arbitrary<Operation> = fc.oneof(
   fc.record({
     type: fc.constant('user-created'),
@@ -30,7 +35,7 @@ export const operation: fc.Arbitrary<Operation> = fc.oneof(
     type: fc.constant('file-shared'),
     file: small.map(fileId),
     group: small.map(groupId),
-    name,
+    name: fileName,
     sizeBytes: small,
     pieceSizeBytes: fc.constant(16_384),
     root: small.map(root),

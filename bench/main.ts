@@ -8,6 +8,7 @@ import { table } from '../src/main/shell/format.ts';
 import { MIB } from '../src/protocol/limits.ts';
 import { CRASH_DEFAULTS, crash } from './crash.ts';
 import { FOLDER_DEFAULTS, folder } from './folder.ts';
+import { join } from './join.ts';
 import { picker } from './picker.ts';
 import { SWARM_DEFAULTS, swarm } from './swarm.ts';
 import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
@@ -92,6 +93,17 @@ const BENCHES: Readonly<Record<string, Bench>> = {
       picker({ rounds: values.rounds === undefined ? 5 : countOf(values.rounds) });
     },
     tour: async () => picker({ rounds: 1 }),
+  },
+  join: {
+    usage: 'join [--transactions 100000]',
+    what: 'a tracker that joins another with a long log',
+    run: (args) => {
+      const { values } = parseArgs({ args: [...args], options: { transactions: { type: 'string' } } });
+      const transactions = values.transactions ?? '100000';
+      if (!/^[1-9]\d{0,6}$/.test(transactions)) throw new Error(`"${transactions}" is not a number of transactions`);
+      return join(Number(transactions));
+    },
+    tour: () => join(10_000),
   },
 };
 

@@ -5,7 +5,7 @@
  */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { RequestError } from '../protocol/errors.ts';
-import { formatAddress, type TrackerLine } from '../protocol/tracker-info.ts';
+import { type Address, formatAddress, parseAddress, type TrackerLine } from '../protocol/tracker-info.ts';
 import { defaultDataDir } from './support/data-dir.ts';
 import { describeError, EXIT_CODES, exitCodeOf } from './support/failures.ts';
 import { createLogger, LOG_LEVELS } from './support/logger.ts';
@@ -17,6 +17,7 @@ import { Tracker } from './tracker/node.ts';
 interface Flags {
   readonly dataDir?: string;
   readonly logLevel: string;
+  readonly metrics?: Address;
 }
 
 const say = (text: string) => process.stdout.write(`${text}\n`);
@@ -27,10 +28,17 @@ function lineNumber(text: string): number {
   throw new InvalidArgumentError('give a number from 1: which tracker of the file this one is');
 }
 
-function lineOf(path: string, number: number): TrackerLine {
+function addressFlag(text: string): Address {
+  const address = parseAddress(text);
+  if (address) return address;
+  throw new InvalidArgumentError('expected <ip>:<port>, for example 127.0.0.1:9100');
+}
+
+/** Our line, and those of the other trackers. */
+function linesOf(path: string, number: number): { line: TrackerLine; others: readonly TrackerLine[] } {
   const lines = readTrackerFile(path);
   const line = lines[number - 1];
-  if (line) return line;
+  if (line) return { line, others: lines.filter((other) => other !== line) };
   const count = lines.length === 1 ? '1 tracker' : `${lines.length} trackers`;
   throw new RequestError('tracker-info', `${path} lists ${count}, so there is no tracker ${number} in it`);
 }
@@ -38,6 +46,8 @@ function lineOf(path: string, number: number): TrackerLine {
 function greet(tracker: Tracker, path: string, number: number, line: TrackerLine): void {
   say(`tracker ${number} listens on ${formatAddress(tracker.address)}`);
   say(`pin: ${tracker.id}`);
+  if (tracker.others.length > 0)
+    say(`in step with ${tracker.others.length} other ${tracker.others.length === 1 ? 'tracker' : 'trackers'}`);
   if (line.pin === undefined) {
     say(`To have clients check it from the first contact on, let its line in ${path} read:`);
     say(`${line.host} ${line.port} ${tracker.id}`);
@@ -46,16 +56,23 @@ function greet(tracker: Tracker, path: string, number: number, line: TrackerLine
 }
 
 async function run(path: string, number: number, flags: Flags): Promise<void> {
-  const line = lineOf(path, number);
+  const { line, others } = linesOf(path, number);
   const { host, port, pin } = line;
   const dataDir = flags.dataDir ?? defaultDataDir(`tracker-${host.replaceAll(':', '_')}-${port}`);
   const logger = createLogger('tracker', flags.logLevel);
-  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, logger });
+  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger });
   const stop = () => void tracker.close();
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   greet(tracker, path, number, line);
-  const stopReading = readCommands(process.stdin, say, stop);
+  if (flags.metrics) {
+    const metrics = await tracker.serveMetrics(flags.metrics).catch(async (error) => {
+      await tracker.close();
+      throw error;
+    });
+    say(`metrics: http://${formatAddress(metrics)}/metrics`);
+  }
+  const stopReading = readCommands(process.stdin, say, stop, tracker);
   await tracker.ended.finally(stopReading);
   say('the tracker has stopped');
 }
@@ -68,6 +85,7 @@ async function main(): Promise<number> {
     .argument('<number>', 'which of them this one is, from 1', lineNumber)
     .option('--data-dir <path>', 'where key and log are kept (default: a directory of its own for each address)')
     .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'))
+    .option('--metrics <ip:port>', 'serve figures for Prometheus there, over plain HTTP', addressFlag)
     .showHelpAfterError('("tracker --help" shows how)')
     .exitOverride()
     .action(run);

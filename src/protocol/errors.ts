@@ -43,6 +43,7 @@ const KINDS = {
   'data-dir-in-use': 'disk',
   'port-taken': 'unreachable',
   'tracker-unreachable': 'unreachable',
+  'tracker-behind': 'unreachable',
   'no-peers': 'unreachable',
   'pin-mismatch': 'integrity',
   'wrong-content': 'integrity',

@@ -10,6 +10,7 @@ import { invariant, ProtocolViolation } from './errors.ts';
 import {
   BITFIELD_BYTES_MAX,
   CONTROL_BODY_BYTES_MAX,
+  ENTRIES_BODY_BYTES_MAX,
   FRAME_HEADER_BYTES,
   PIECE_BYTES_MAX,
   SMALL_BODY_BYTES_MAX,
@@ -34,6 +35,8 @@ export const FrameType = {
   Piece: 39,
   Reject: 40,
   Have: 41,
+  Replica: 48,
+  Entries: 49,
 } as const;
 export type FrameType = (typeof FrameType)[keyof typeof FrameType];
 
@@ -56,6 +59,8 @@ const BODY_BYTES_MAX: Readonly<Record<FrameType, number>> = {
   [FrameType.Piece]: PIECE_BYTES_MAX,
   [FrameType.Reject]: 0,
   [FrameType.Have]: 0,
+  [FrameType.Replica]: CONTROL_BODY_BYTES_MAX,
+  [FrameType.Entries]: ENTRIES_BODY_BYTES_MAX,
 };
 
 /** An unknown type below this is skipped (a newer version's extension); from it on, the connection ends. */

@@ -34,6 +34,16 @@ export const CBOR_ITEMS_MAX = 16 * KIB;
 /** Arrays and maps inside each other in one CBOR body; ours nest four deep. */
 export const CBOR_DEPTH_MAX = 8;
 
+/** Trackers of one network, and so the entries of a version vector. */
+export const TRACKERS_MAX = 64;
+/** An Ed25519 public key with its wrapping has 44. */
+export const SPKI_BYTES_MAX = 256;
+/** An entry of a log as it crosses the wire: the longest file name and a full version vector fit many times. */
+export const ENTRY_BYTES_MAX = 32 * KIB;
+/** Entries that one tracker sends another at once; a frame holds them, or a few of the longest. */
+export const ENTRIES_AT_ONCE_MAX = 256;
+export const ENTRIES_BODY_BYTES_MAX = 1024 * KIB;
+
 /** Requests a tracker lets one connection have open; more wait in the socket. */
 export const CALLS_IN_FLIGHT_MAX = 256;
 /** Entries in one page of a listing; a page fits CONTROL_BODY_BYTES_MAX with names of full length. */

@@ -4,7 +4,15 @@
  */
 import * as v from 'valibot';
 import { checkValue, decodeCbor, encodeCbor } from './cbor.ts';
-import { deviceIdSchema, fileIdSchema, groupIdSchema, requestIdSchema, rootSchema, userIdSchema } from './ids.ts';
+import {
+  deviceIdSchema,
+  fileIdSchema,
+  groupIdSchema,
+  requestIdSchema,
+  rootSchema,
+  trackerIdSchema,
+  userIdSchema,
+} from './ids.ts';
 import {
   ANNOUNCE_ITEMS_MAX,
   FILE_PATH_BYTES_MAX,
@@ -12,6 +20,7 @@ import {
   PAGE_ITEMS_MAX,
   PROTOCOL_VERSION,
   SENTENCE_BYTES_MAX,
+  TRACKERS_MAX,
 } from './limits.ts';
 import { signedSchema } from './signed.ts';
 
@@ -38,6 +47,14 @@ export type Hello = v.InferOutput<typeof helloSchema>;
 /** A refusal as it crosses the wire; `Bye` carries one as the reason for closing. */
 export const failureSchema = v.object({ code: label, message: sentence, hint: v.optional(sentence) });
 export type Failure = v.InferOutput<typeof failureSchema>;
+
+/** The key of a tracker, by the address that tracker_info.txt gives. */
+export const pinSchema = v.object({
+  host: v.pipe(v.string(), v.maxBytes(HOST_BYTES_MAX)),
+  port: portNumber,
+  tracker: trackerIdSchema,
+});
+export type Pin = v.InferOutput<typeof pinSchema>;
 
 const addressSchema = v.object({ host: v.pipe(v.string(), v.maxBytes(HOST_BYTES_MAX)), port: portNumber });
 
@@ -85,6 +102,8 @@ export const METHODS = {
     params: v.object({ ...change, user: label, password: sentence }),
     result: v.object({ user: userIdSchema, userName: label, token: signedSchema, trackers: count }),
   },
+  /** Which keys the trackers of the network have, as far as this one knows. */
+  trackers: { params: nothing, result: v.object({ pins: v.pipe(v.array(pinSchema), v.maxLength(TRACKERS_MAX)) }) },
   /** Takes up a session again on a new connection. */
   resume: { params: v.object({ token: signedSchema }), result: v.object({ user: userIdSchema, userName: label }) },
   logout: { params: v.object(change), result: v.object({ trackers: count }) },

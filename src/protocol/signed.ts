@@ -8,6 +8,9 @@ import { bytesSchema } from './cbor.ts';
 import { ProtocolViolation } from './errors.ts';
 import { type DeviceId, type TrackerId, toHex } from './ids.ts';
 
+/** An Ed25519 public key, ready for use. */
+export type PublicKey = KeyObject;
+
 export type SignedContext = 'p2pfs/1 ticket' | 'p2pfs/1 session' | 'p2pfs/1 transaction';
 
 export const signedSchema = v.object({ body: bytesSchema, signature: bytesSchema });

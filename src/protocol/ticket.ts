@@ -6,7 +6,14 @@ import type { KeyObject } from 'node:crypto';
 import * as v from 'valibot';
 import { bytesSchema, decodeCbor, encodeCbor } from './cbor.ts';
 import { RequestError } from './errors.ts';
-import { deviceIdSchema, groupIdSchema, sessionIdSchema, type TrackerId, userIdSchema } from './ids.ts';
+import {
+  deviceIdSchema,
+  groupIdSchema,
+  sessionIdSchema,
+  type TrackerId,
+  trackerIdSchema,
+  userIdSchema,
+} from './ids.ts';
 import { CLOCK_AHEAD_MS_MAX, USER_NAME_BYTES_MAX } from './limits.ts';
 import { keyId, publicKeyFrom, type Signed, signStatement, spkiOf, statementHolds } from './signed.ts';
 
@@ -30,6 +37,8 @@ const sessionTokenSchema = v.object({
   version: v.literal(1),
   key: bytesSchema,
   session: sessionIdSchema,
+  /** The entry that opened it: a tracker that lacks the entry can't tell whether the session has ended. */
+  opened: v.optional(v.object({ origin: trackerIdSchema, seq: timeMs })),
   user: userIdSchema,
   device: deviceIdSchema,
   issuedMs: timeMs,

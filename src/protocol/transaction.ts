@@ -117,18 +117,32 @@ function originOf(publicKey: KeyObject): TrackerId {
 }
 
 /** Why an entry may not follow `previous` in the log of the tracker with this key; undefined when it may. */
-export function chainFault(
-  entry: LogEntry,
-  previous: { seq: number; hash: Uint8Array } | undefined,
-  publicKey: KeyObject,
-): string | undefined {
-  const { transaction, signed } = entry;
+export function chainFault(entry: LogEntry, previous: ChainEnd | undefined, publicKey: KeyObject): string | undefined {
+  return linkFault(entry, previous, publicKey) ?? signatureFault(entry, publicKey);
+}
+
+/** The last entry of a log. */
+export interface ChainEnd {
+  readonly seq: number;
+  readonly hash: Uint8Array;
+}
+
+/**
+ * The same, but for the signature. The hash of an entry covers its signature, too: when a later entry of the chain is
+ * signed by the tracker, so is all that leads up to it.
+ */
+export function linkFault(entry: LogEntry, previous: ChainEnd | undefined, publicKey: KeyObject): string | undefined {
+  const { transaction } = entry;
   const seq = (previous?.seq ?? 0) + 1;
   if (transaction.origin !== originOf(publicKey)) return `entry ${transaction.seq} names another tracker as its origin`;
   if (transaction.seq !== seq) return `entry ${transaction.seq} stands where ${seq} belongs`;
   if (Buffer.compare(transaction.prevHash, previous?.hash ?? GENESIS_HASH) !== 0) {
     return `entry ${seq} does not follow the hash of the one before it`;
   }
-  if (!statementHolds('p2pfs/1 transaction', signed, publicKey)) return `the signature of entry ${seq} does not hold`;
   return undefined;
+}
+
+export function signatureFault({ transaction, signed }: LogEntry, publicKey: KeyObject): string | undefined {
+  if (statementHolds('p2pfs/1 transaction', signed, publicKey)) return undefined;
+  return `the signature of entry ${transaction.seq} does not hold`;
 }

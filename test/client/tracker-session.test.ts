@@ -38,7 +38,7 @@ async function tracker(answer: 'mute' | 'busy' | 'sends away' | 'empty'): Promis
             const body = encodeCbor({ code: 'busy', message: 'not now' });
             connection.send(encodeFrame(FrameType.Failure, { id, body }));
           } else if (answer === 'empty') {
-            connection.send(encodeFrame(FrameType.Result, { id, body: encodeCbor({ items: [] }) }));
+            connection.send(encodeFrame(FrameType.Result, { id, body: encodeCbor({ items: [], pins: [] }) }));
           }
         },
         closed: () => {},

@@ -166,7 +166,7 @@ test(`every acknowledged request outlives ${KILLS} kills, exactly once`, { timeo
 
   const store = new SqliteLogStore(home.dataDir);
   const written: string[] = [];
-  for await (const { requestId } of store.entries()) written.push(requestId);
+  for (const { requestId } of store.entries()) written.push(requestId);
   const journal = await Journal.open(store, await loadIdentity(home.dataDir), systemClock);
   expect(journal.entryCount).toBe(written.length);
   await journal.close();

@@ -41,7 +41,11 @@ describe('running', () => {
     run.type('make me a sandwich');
     await run.printed('unknown command; "help" lists what there is');
     run.type('help');
-    await run.printed('quit  stop the tracker');
+    await run.printed('stop the tracker');
+    run.type('status');
+    await run.printed('trackers: no link to another');
+    run.type('verify_log');
+    await run.printed('0 entries verified: all hold');
     run.endInput();
     const client = await WireClient.connect(home.address);
     await client.signUp('swas');

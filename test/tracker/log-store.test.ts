@@ -62,13 +62,13 @@ describe('a log', () => {
     await writeLog(2500);
     const store = new SqliteLogStore(directory);
     const seqs: number[] = [];
-    for await (const { seq } of store.entries()) seqs.push(seq);
+    for (const { seq } of store.entries()) seqs.push(seq);
     expect(seqs).toEqual(Array.from({ length: 2500 }, (_, at) => at + 1));
     const journal = await openJournal(store);
     expect(journal.entryCount).toBe(2500);
     expect(journal.registry.userNamed('user1234')?.id).toBe(userId(1234));
-    expect(await journal.find(requestId(1234))).toMatchObject({ seq: 1234, op: newUser(1234) });
-    expect(await journal.find(requestId(9999))).toBeUndefined();
+    expect(journal.find(requestId(1234), deviceId(1))).toMatchObject({ seq: 1234, op: newUser(1234) });
+    expect(journal.find(requestId(9999), deviceId(1))).toBeUndefined();
     await journal.close();
   });
 

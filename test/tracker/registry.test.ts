@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Registry } from '../../src/main/tracker/registry.ts';
 import type { Operation } from '../../src/protocol/transaction.ts';
-import { deviceId, fileId, groupId, root, sessionId, Town, transactionOf, userId } from '../support/registry.ts';
+import { operation } from '../support/operations.ts';
+import { deviceId, root, sessionId, Town, transactionOf, userId } from '../support/registry.ts';
 
 describe('a group', () => {
   test('goes from an owner who leaves to the longest-standing member, not to the first by name or id', () => {
@@ -56,41 +57,6 @@ describe('a session', () => {
     expect(opened).toEqual([false, true, true]);
   });
 });
-
-const small = fc.integer({ min: 1, max: 4 });
-const name = small.map((number) => `n${number}`);
-const operation: fc.Arbitrary<Operation> = fc.oneof(
-  fc.record({
-    type: fc.constant('user-created'),
-    user: small.map(userId),
-    name,
-    passwordHash: fc.constant(''),
-  } as const),
-  fc.record({
-    type: fc.constant('session-opened'),
-    session: small.map(sessionId),
-    user: small.map(userId),
-    device: small.map(deviceId),
-    expiresMs: small,
-  } as const),
-  fc.record({ type: fc.constant('session-closed'), session: small.map(sessionId) } as const),
-  fc.record({ type: fc.constant('group-created'), group: small.map(groupId), name, owner: small.map(userId) } as const),
-  fc.record({
-    type: fc.constantFrom('join-requested', 'join-accepted', 'join-rejected', 'member-left', 'member-removed'),
-    group: small.map(groupId),
-    user: small.map(userId),
-  } as const),
-  fc.record({
-    type: fc.constant('file-shared'),
-    file: small.map(fileId),
-    group: small.map(groupId),
-    name,
-    sizeBytes: small,
-    pieceSizeBytes: fc.constant(16_384),
-    root: small.map(root),
-    by: small.map(userId),
-  } as const),
-) as fc.Arbitrary<Operation>;
 
 /** People first, so that what follows often applies; the rest in any order, however little sense it makes. */
 const history = fc.array(operation, { maxLength: 120 }).map((rest) => {

@@ -48,6 +48,7 @@ describe('when the log can not be written', () => {
         epoch: store.epoch,
         append,
         entries: () => store.entries(),
+        after: (origin, seq, limit) => store.after(origin, seq, limit),
         find: (requestId) => store.find(requestId),
         close: () => store.close(),
       };

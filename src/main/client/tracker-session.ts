@@ -1,7 +1,7 @@
 /**
  * The client's line to a tracker: connects to one of those in tracker_info.txt, stays connected, and takes the session
- * up again on every new connection. It owns the pins: a tracker without a pin in the file is trusted at first contact
- * and must show the same key from then on.
+ * up again on every new connection. It owns the pins: a tracker without a pin in the file is trusted at first contact,
+ * or when a tracker that is trusted names its key, and must show the same key from then on.
  *
  * A call waits a while for a connection; one that was under way when the connection broke is repeated on the next, under
  * the request id that its caller chose, so that it is done once.
@@ -23,6 +23,10 @@ import type { Notice } from './types.ts';
 const DIAL_MS_MAX = 3_000;
 /** From the connection to a session taken up. */
 const GREETING_MS_MAX = 5_000;
+/** Where there is another tracker to try. */
+const DIAL_NEXT_MS_MAX = 1_200;
+/** How long a tracker is looked for that knows of our login, before the login counts as lost. */
+const LOGIN_MS_MAX = 10_000;
 const RETRY_MS_MIN = 100;
 const RETRY_MS_MAX = 2_000;
 /** How long a call waits for a tracker before the person is told that there is none. */
@@ -64,11 +68,13 @@ export class TrackerSession {
   readonly #failures = new Map<string, Error>();
   #line: Line | undefined;
   #toldLost = false;
+  /** Since when every tracker that answers has not heard of our login. */
+  #unheardSinceMs: number | undefined;
   #stopSleep: (() => void) | undefined;
 
   constructor(options: TrackerSessionOptions) {
     this.#options = options;
-    this.#stopHeartbeat = options.clock.every(HEARTBEAT_MS, () => this.#line?.connection.ping());
+    this.#stopHeartbeat = options.clock.every(HEARTBEAT_MS, () => this.#beat());
     void this.#keepConnected();
   }
 
@@ -107,6 +113,11 @@ export class TrackerSession {
     this.#stopSleep?.();
     this.#line?.connection.close();
     this.#wakeWaiting();
+  }
+
+  #beat(): void {
+    this.#line?.connection.ping();
+    if (this.#line) void this.#learnPins(this.#line.calls);
   }
 
   get #closed(): boolean {
@@ -149,7 +160,7 @@ export class TrackerSession {
       identity,
       protocol: 'p2pfs-tracker/1',
       trusts: (shown) => pin === undefined || shown === pin,
-      timeoutMs: DIAL_MS_MAX,
+      timeoutMs: this.#options.trackers.length > 1 ? DIAL_NEXT_MS_MAX : DIAL_MS_MAX,
       signal: this.#abort.signal,
       handler: {
         ready: () => greeted.resolve(),
@@ -182,6 +193,7 @@ export class TrackerSession {
     if (connection.isClosed) throw await ended.promise;
     this.#line = { connection, calls };
     this.#stands(tracker, connection.peerId);
+    void this.#learnPins(calls);
     return { ended: ended.promise };
   }
 
@@ -193,7 +205,9 @@ export class TrackerSession {
     try {
       await calls.call('resume', { token: session });
     } catch (error) {
-      if (!(error instanceof RequestError) || error.code !== 'session-ended') throw error;
+      if (!(error instanceof RequestError)) throw error;
+      const isOver = error.code === 'session-ended' || (error.code === 'tracker-behind' && !this.#awaitsLogin());
+      if (!isOver) throw error;
       onSessionEnded(error.message);
     }
   }
@@ -205,6 +219,7 @@ export class TrackerSession {
     if (firstContact) pins.setPin(address, pin);
     this.#failures.clear();
     this.#toldLost = false;
+    this.#unheardSinceMs = undefined;
     this.#wakeWaiting();
     // What listeners do with the news is no fault of the line.
     queueMicrotask(() => {
@@ -212,6 +227,25 @@ export class TrackerSession {
       onNotice({ type: 'tracker-connected', address, pin, firstContact });
       onReady();
     });
+  }
+
+  /** Whether another tracker may still know of our login. */
+  #awaitsLogin(): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    this.#unheardSinceMs ??= nowMs;
+    return nowMs < this.#unheardSinceMs + LOGIN_MS_MAX;
+  }
+
+  /** The tracker that we are connected to tells the keys of those that we never met. None that is known is replaced. */
+  async #learnPins(calls: Calls): Promise<void> {
+    const { trackers, pins } = this.#options;
+    const unmet = trackers.filter((line) => !line.pin && !pins.pin(formatAddress(line)));
+    if (unmet.length === 0) return;
+    const told = await calls.call('trackers', {}).catch(() => undefined);
+    for (const line of unmet) {
+      const pin = told?.pins.find(({ host, port }) => host === line.host && port === line.port);
+      if (pin && !pins.pin(formatAddress(line))) pins.setPin(formatAddress(line), pin.tracker);
+    }
   }
 
   /** Undefined: whatever it shows is its pin from now on. */

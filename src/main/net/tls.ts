@@ -12,17 +12,17 @@ import { type Address, formatAddress } from '../../protocol/tracker-info.ts';
 import { Connection, type ConnectionHandler } from './connection.ts';
 import type { Identity } from './identity.ts';
 
-export type Protocol = 'p2pfs-tracker/1' | 'p2pfs-peer/1';
+export type Protocol = 'p2pfs-tracker/1' | 'p2pfs-replica/1' | 'p2pfs-peer/1';
 
 const HANDSHAKE_MS_MAX = 10_000;
 
-const common = (identity: Identity, protocol: Protocol) => ({
+const common = (identity: Identity, protocols: readonly Protocol[]) => ({
   key: identity.keyPem,
   cert: identity.certPem,
   minVersion: 'TLSv1.3' as const,
   maxVersion: 'TLSv1.3' as const,
   ciphers: 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256',
-  ALPNProtocols: [protocol],
+  ALPNProtocols: [...protocols],
   secureOptions: constants.SSL_OP_NO_TICKET,
   // Certificates are self-signed: who is there is decided by the key's hash, below.
   rejectUnauthorized: false,
@@ -54,14 +54,16 @@ export interface Listener {
 export async function listen(options: {
   address: Address;
   identity: Identity;
-  protocol: Protocol;
+  /** What is spoken here; where it is several, the dialling side chooses. */
+  protocol: Protocol | readonly Protocol[];
   connectionsMax: number;
-  accept(connection: Connection): ConnectionHandler | undefined;
+  accept(connection: Connection, protocol: Protocol): ConnectionHandler | undefined;
 }): Promise<Listener> {
-  const { address, identity, protocol, connectionsMax, accept } = options;
+  const { address, identity, connectionsMax, accept } = options;
+  const protocols = [options.protocol].flat();
   const connections = new Set<Connection>();
   const server: TlsServer = createServer({
-    ...common(identity, protocol),
+    ...common(identity, protocols),
     requestCert: true,
     handshakeTimeout: HANDSHAKE_MS_MAX,
   });
@@ -75,13 +77,14 @@ export async function listen(options: {
   });
   server.on('secureConnection', (socket) => {
     const peerId = provenId(socket);
-    if (!peerId || socket.alpnProtocol !== protocol) {
+    const protocol = protocols.find((spoken) => spoken === socket.alpnProtocol);
+    if (!peerId || !protocol) {
       socket.on('error', () => {});
       socket.destroy();
       return;
     }
     const connection = new Connection(socket, peerId);
-    const handler = accept(connection);
+    const handler = accept(connection, protocol);
     if (!handler) {
       connection.close();
       return;
@@ -143,7 +146,7 @@ export async function dial(options: {
   let connection: Connection | undefined;
   const early = new Uint8Array(1);
   const socket = connect({
-    ...common(identity, protocol),
+    ...common(identity, [protocol]),
     host: address.host,
     port: address.port,
     checkServerIdentity: () => undefined,

@@ -74,7 +74,7 @@ function standingOf(user: User, group: Group): GroupListing['standing'] {
   return group.requests.has(user.id) ? 'asked' : 'none';
 }
 
-function namesAfter(users: ReadonlySet<User['id']>, after: string | undefined, registry: Registry): string[] {
+function namesAfter(users: Iterable<User['id']>, after: string | undefined, registry: Registry): string[] {
   const names = [...users].map((user) => registry.userName(user));
   return names.filter((name) => after === undefined || name > after).sort();
 }

@@ -1,58 +1,72 @@
 /**
- * Owns the log on disk: signed entries in the order of their seq, found again by request id.
+ * Owns the log on disk: signed entries of every tracker, in the order in which all of them are executed, found again by
+ * origin and seq, and by request id.
  *
  * `append` resolves when the entry is committed and synced. Appends of one turn of the event loop go to disk in one
  * transaction, so that a thousand at once cost one fsync. After a failed commit nothing is appended any more: what is
  * on disk then is not known before it is read again. What entries mean, and whether they are genuine, is not asked
- * here. The interface is narrow and asynchronous so that a store beyond this machine can stand behind it.
+ * here.
  */
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { RequestError } from '../../protocol/errors.ts';
-import type { RequestId } from '../../protocol/ids.ts';
-import type { Signed } from '../../protocol/signed.ts';
+import type { RequestId, TrackerId } from '../../protocol/ids.ts';
 import type { LogEntry } from '../../protocol/transaction.ts';
-
-export interface StoredEntry {
-  readonly seq: number;
-  readonly requestId: string;
-  readonly signed: Signed;
-}
+import type { StoredEntry } from './stored-entry.ts';
 
 export interface LogStore {
   /** Counts the starts, from 1: a new number each time the store is opened. */
   readonly epoch: number;
-  /** Everything that is committed, in order. */
-  entries(): AsyncIterable<StoredEntry>;
-  /** Resolves when the entry, and every one appended before it, is safe. */
+  /** Everything that is committed, in the order of execution. */
+  entries(): Iterable<StoredEntry>;
+  /** The committed entries of one tracker after a seq, at most so many. */
+  after(origin: TrackerId, seq: number, limit: number): readonly StoredEntry[];
+  /** Resolves when the entry, and every one appended before it, is safe. Takes the place of one that was damaged. */
   append(entry: LogEntry): Promise<void>;
-  find(requestId: RequestId): Promise<StoredEntry | undefined>;
+  /** What was written for a request, by whichever trackers. */
+  find(requestId: RequestId): readonly StoredEntry[];
   /** Commits what was appended, then closes. */
   close(): Promise<void>;
 }
 
 interface Row {
+  readonly origin: string;
   readonly seq: number;
+  readonly hlc_ms: number;
+  readonly hlc_counter: number;
   readonly request_id: string;
   readonly body: Uint8Array;
   readonly signature: Uint8Array;
 }
 
+type Place = Pick<Row, 'hlc_ms' | 'hlc_counter' | 'origin' | 'seq'>;
+
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entries (
-    seq INTEGER PRIMARY KEY,
-    request_id TEXT NOT NULL UNIQUE,
+    origin TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    hlc_ms INTEGER NOT NULL,
+    hlc_counter INTEGER NOT NULL,
+    request_id TEXT NOT NULL,
     body BLOB NOT NULL,
-    signature BLOB NOT NULL
+    signature BLOB NOT NULL,
+    PRIMARY KEY (origin, seq),
+    UNIQUE (request_id, origin)
   ) STRICT;
+  CREATE INDEX IF NOT EXISTS in_order ON entries (hlc_ms, hlc_counter, origin, seq);
   CREATE TABLE IF NOT EXISTS starts (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
 `;
-const COLUMNS = 'seq, request_id, body, signature';
+const COLUMNS = 'origin, seq, hlc_ms, hlc_counter, request_id, body, signature';
+const INSERT = `INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, seq) DO UPDATE SET
+  hlc_ms = excluded.hlc_ms, hlc_counter = excluded.hlc_counter, request_id = excluded.request_id,
+  body = excluded.body, signature = excluded.signature`;
 const READ_AT_ONCE = 1000;
-const FORMAT = 1;
+const FORMAT = 2;
 
 const storedEntry = (row: Row): StoredEntry => ({
+  origin: row.origin,
   seq: row.seq,
+  hlc: { ms: row.hlc_ms, counter: row.hlc_counter },
   requestId: row.request_id,
   signed: { body: row.body, signature: row.signature },
 });
@@ -61,6 +75,7 @@ export class SqliteLogStore implements LogStore {
   readonly epoch: number;
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[string], Row>;
+  readonly #after: Database.Statement<[string, number, number], Row>;
   readonly #commit: (entries: readonly LogEntry[]) => void;
   #batch: { entries: LogEntry[]; done: Promise<void> } | undefined;
   #failure: RequestError | undefined;
@@ -74,10 +89,14 @@ export class SqliteLogStore implements LogStore {
       this.#configure();
       this.epoch = this.#nextEpoch();
       this.#find = this.#db.prepare<[string], Row>(`SELECT ${COLUMNS} FROM entries WHERE request_id = ?`);
-      const insert = this.#db.prepare(`INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?)`);
+      this.#after = this.#db.prepare<[string, number, number], Row>(
+        `SELECT ${COLUMNS} FROM entries WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?`,
+      );
+      const insert = this.#db.prepare(INSERT);
       this.#commit = this.#db.transaction((entries: readonly LogEntry[]) => {
         for (const { transaction, signed } of entries) {
-          insert.run(transaction.seq, transaction.requestId, signed.body, signed.signature);
+          const { origin, seq, hlc, requestId } = transaction;
+          insert.run(origin, seq, hlc.ms, hlc.counter, requestId, signed.body, signed.signature);
         }
       }).immediate;
     } catch (error) {
@@ -86,18 +105,27 @@ export class SqliteLogStore implements LogStore {
     }
   }
 
-  async *entries(): AsyncGenerator<StoredEntry, void, undefined> {
-    const read = this.#db.prepare<[number, number], Row>(
-      `SELECT ${COLUMNS} FROM entries WHERE seq > ? ORDER BY seq LIMIT ?`,
+  *entries(): Generator<StoredEntry, void, undefined> {
+    const read = this.#db.prepare<[number, number, string, number, number], Row>(
+      `SELECT ${COLUMNS} FROM entries WHERE (hlc_ms, hlc_counter, origin, seq) > (?, ?, ?, ?)
+       ORDER BY hlc_ms, hlc_counter, origin, seq LIMIT ?`,
     );
-    let last = Number.MIN_SAFE_INTEGER;
-    for (;;) {
-      const rows = this.#guarded(() => read.all(last, READ_AT_ONCE));
+    let last: Place | undefined = {
+      hlc_ms: Number.MIN_SAFE_INTEGER,
+      hlc_counter: 0,
+      origin: '',
+      seq: 0,
+    };
+    while (last) {
+      const { hlc_ms, hlc_counter, origin, seq }: Place = last;
+      const rows: Row[] = this.#guarded(() => read.all(hlc_ms, hlc_counter, origin, seq, READ_AT_ONCE));
       for (const row of rows) yield storedEntry(row);
-      const end = rows.at(-1);
-      if (!end) return;
-      last = end.seq;
+      last = rows.at(-1);
     }
+  }
+
+  after(origin: TrackerId, seq: number, limit: number): readonly StoredEntry[] {
+    return this.#guarded(() => this.#after.all(origin, seq, limit)).map(storedEntry);
   }
 
   /** Commits since it was opened. */
@@ -139,9 +167,8 @@ export class SqliteLogStore implements LogStore {
     return done;
   }
 
-  async find(requestId: RequestId): Promise<StoredEntry | undefined> {
-    const row = this.#guarded(() => this.#find.get(requestId));
-    return row && storedEntry(row);
+  find(requestId: RequestId): readonly StoredEntry[] {
+    return this.#guarded(() => this.#find.all(requestId)).map(storedEntry);
   }
 
   async close(): Promise<void> {

@@ -29,6 +29,12 @@ export class NameIndex<T> {
     this.#names.splice(this.#firstAfter(name) - 1, 1);
   }
 
+  clear(): void {
+    this.#byName.clear();
+    this.#names.length = 0;
+    this.#sorted = true;
+  }
+
   /** Every value whose name comes after `after`, in the order of names. */
   *after(after: string | undefined): Generator<T, void, undefined> {
     this.#sort();

@@ -4,25 +4,37 @@
  * a fault of ours shows, every connection is cut without an answer and `ended` tells why.
  */
 import { RequestError } from '../../protocol/errors.ts';
-import type { TrackerId } from '../../protocol/ids.ts';
+import { type TrackerId, toHex } from '../../protocol/ids.ts';
 import { HEARTBEAT_MS } from '../../protocol/limits.ts';
-import type { Address } from '../../protocol/tracker-info.ts';
+import type { Address, TrackerLine } from '../../protocol/tracker-info.ts';
 import { formatAddress } from '../../protocol/tracker-info.ts';
+import type { Transaction } from '../../protocol/transaction.ts';
 import type { Connection, ConnectionHandler } from '../net/connection.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
+import { type MetricsServer, serveMetrics } from '../net/metrics-server.ts';
 import { type Listener, listen } from '../net/tls.ts';
 import { type Clock, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
 import { type Logger, silentLogger } from '../support/logger.ts';
 import { ACCOUNT_LIMITS, type AccountLimits, Accounts } from './accounts.ts';
+import { Exchange } from './exchange.ts';
+import type { ReplicaLink } from './feed.ts';
 import { Journal } from './journal.ts';
+import { KnownTrackers } from './known-trackers.ts';
+import { Links } from './links.ts';
 import { type LogStore, SqliteLogStore } from './log-store.ts';
+import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
 import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
+import { peerStates, type TrackerStatus } from './status.ts';
+import type { Vector } from './vectors.ts';
+import type { Verification } from './verify-log.ts';
 
 const CONNECTIONS_MAX = 10_000;
 /** How long a client may take to read its last answers when the tracker closes. */
 const FAREWELL_MS = 2_000;
+/** Over which transactions a second are counted. */
+const RATE_MS = 10_000;
 
 export interface TrackerOptions {
   /** Where to listen; port 0 takes a free one. */
@@ -34,8 +46,21 @@ export interface TrackerOptions {
   readonly logger?: Logger;
   readonly clock?: Clock;
   readonly accountLimits?: AccountLimits;
+  /** The other trackers of tracker_info.txt, to exchange logs with. */
+  readonly others?: readonly TrackerLine[];
   /** Where the log goes; SQLite in the data directory unless told otherwise. */
   readonly openLog?: (dataDir: string) => LogStore;
+}
+
+interface Parts {
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly dataDir: DataDir;
+  readonly known: KnownTrackers;
+  readonly journal: Journal;
+  readonly accounts: Accounts;
+  readonly lines: readonly TrackerLine[];
 }
 
 export class Tracker {
@@ -48,23 +73,42 @@ export class Tracker {
   readonly #dataDir: DataDir;
   readonly #journal: Journal;
   readonly #service: Service;
+  readonly #known: KnownTrackers;
+  readonly #exchange: Exchange;
+  readonly #links: Links;
   readonly #seats = new Set<Seat>();
   readonly #end = Promise.withResolvers<void>();
   #listener: Listener | undefined;
   #stopHeartbeat: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   #failure: unknown;
+  #metrics: MetricsServer | undefined;
+  #writtenBefore = 0;
+  #writeRate = 0;
+  /** In step with every tracker that could be reached at the start: clients are served from then on. */
+  #ready = false;
 
-  private constructor(
-    id: TrackerId,
-    parts: { logger: Logger; clock: Clock; dataDir: DataDir; journal: Journal; service: Service },
-  ) {
-    this.id = id;
-    this.#logger = parts.logger;
-    this.#clock = parts.clock;
+  private constructor(parts: Parts) {
+    const { identity, clock, logger, journal, known, lines } = parts;
+    this.id = identity.id;
+    this.#logger = logger;
+    this.#clock = clock;
     this.#dataDir = parts.dataDir;
-    this.#journal = parts.journal;
-    this.#service = parts.service;
+    this.#journal = journal;
+    this.#known = known;
+    this.#exchange = new Exchange(journal, {
+      logger,
+      introduction: () => known.introduction(),
+      introduced: (keys, pins) => known.introduced(keys, pins),
+      executed: (insertion) => this.#service.executed(insertion),
+      failed: (error) => this.#fail(error),
+      violated: (link, violation) => this.#links.violated(link, violation),
+      presence: (link, message) => this.#service.relay.received(link, message),
+      followed: (link) => this.#service.relay.followed(link),
+    });
+    this.#service = new Service({ ...parts, replicas: this.#exchange });
+    const ended = (link: ReplicaLink) => this.#service.relay.ended(link);
+    this.#links = new Links({ identity, lines, known, exchange: this.#exchange, clock, logger, ended });
     this.ended = this.#end.promise;
     // Who does not ask is not told; the failure is in the log either way.
     this.ended.catch(() => {});
@@ -72,31 +116,81 @@ export class Tracker {
 
   /** Throws RequestError: 'port-taken', 'data-dir-in-use', 'pin-mismatch', 'log-damaged', 'disk-error'. */
   static async start(options: TrackerOptions): Promise<Tracker> {
-    const { address, dataDir: path, logger = silentLogger, clock = systemClock } = options;
+    const { address, dataDir: path, others = [], logger = silentLogger, clock = systemClock } = options;
     const dataDir = openDataDir(path);
-    let journal: Journal | undefined;
+    const undo: (() => unknown)[] = [() => dataDir.close()];
     try {
       const identity = await loadIdentity(dataDir.path);
       checkPin(identity, options);
+      const known = new KnownTrackers(dataDir.path, identity, address, others);
+      undo.unshift(() => known.close());
       const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
-      journal = await Journal.open(store, identity, clock).catch(async (error) => {
-        await store.close();
-        throw error;
-      });
+      undo.unshift(() => store.close());
+      const repairable = others.length > 0;
+      const journal = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
+      for (const damage of journal.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
       const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
-      const service = new Service({ journal, accounts, identity, clock });
-      const tracker = new Tracker(identity.id, { logger, clock, dataDir, journal, service });
+      const tracker = new Tracker({ identity, clock, logger, dataDir, known, journal, accounts, lines: others });
+      undo.splice(0, undo.length, () => tracker.close());
       await tracker.#open(address, identity);
       return tracker;
     } catch (error) {
-      await journal?.close();
-      dataDir.close();
+      for (const step of undo) await step();
       throw error;
     }
   }
 
   get address(): Address {
     return this.#listener?.address ?? { host: '', port: 0 };
+  }
+
+  /** Pins of the trackers to which links stand, both ways. */
+  get others(): readonly string[] {
+    const links = this.#exchange.others();
+    const followers = new Set(links.filter(({ follows }) => follows).map(({ peer }) => peer));
+    return links.filter(({ peer, follows }) => !follows && followers.has(peer)).map(({ peer }) => peer);
+  }
+
+  /** What it holds of each tracker's log, and what its registry adds up to: equal where the former is. */
+  state(): { readonly held: Vector; readonly digest: string; readonly differs: boolean } {
+    return {
+      held: this.#journal.held(),
+      digest: toHex(this.#exchange.digest()),
+      differs: this.#exchange.differs,
+    };
+  }
+
+  status(): TrackerStatus {
+    const { held, digest, differs } = this.state();
+    return {
+      id: this.id,
+      held,
+      digest,
+      differs,
+      entries: this.#journal.entryCount,
+      connections: this.#seats.size,
+      perSecond: this.#writeRate,
+      replayed: this.#journal.replayedTotal,
+      damaged: this.#journal.damage.length,
+      peers: peerStates(this.#exchange.others(), held),
+    };
+  }
+
+  /** The last so many transactions, in the order of execution. */
+  log(tail: number): readonly Transaction[] {
+    return this.#journal.tail(tail);
+  }
+
+  /** Verifies the log on the disk. */
+  async verifyLog(): Promise<Verification> {
+    while (this.#journal.settled()) await this.#journal.settled();
+    return this.#journal.verify(this.state().digest);
+  }
+
+  /** Serves figures for Prometheus until the tracker closes. Throws RequestError('port-taken'). */
+  async serveMetrics(address: Address): Promise<Address> {
+    this.#metrics = await serveMetrics(address, METRICS_CONTENT_TYPE, () => metricsText(this.status()));
+    return this.#metrics.address;
   }
 
   /** Takes no more requests, answers those it has, and closes everything. Idempotent. */
@@ -109,17 +203,29 @@ export class Tracker {
     this.#listener = await listen({
       address,
       identity,
-      protocol: 'p2pfs-tracker/1',
+      protocol: ['p2pfs-tracker/1', 'p2pfs-replica/1'],
       connectionsMax: CONNECTIONS_MAX,
-      accept: (connection) => this.#accept(connection),
+      accept: (connection, protocol) =>
+        protocol === 'p2pfs-replica/1' ? this.#links.accept(connection) : this.#accept(connection),
     });
-    this.#stopHeartbeat = this.#clock.every(HEARTBEAT_MS, () => this.#beat());
+    // Our own log may have been longer once than it is here: others are asked before anything is written to it.
+    await this.#links.start();
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#journal.damage.some(({ origin }) => origin === this.id)) throw this.#journal.damageError();
+    this.#ready = true;
+    const beats = [
+      this.#clock.every(HEARTBEAT_MS, () => this.#beat()),
+      this.#clock.every(RATE_MS, () => this.#measure()),
+    ];
+    this.#stopHeartbeat = () => {
+      for (const stop of beats) stop();
+    };
     const entries = this.#journal.entryCount;
     this.#logger.info({ address: formatAddress(this.address), id: this.id, entries }, 'listening');
   }
 
   #accept(connection: Connection): ConnectionHandler | undefined {
-    if (this.#closing || this.#failure !== undefined) return undefined;
+    if (!this.#ready || this.#closing || this.#failure !== undefined) return undefined;
     const duties: SeatDuties = {
       answer: (seat, call) => this.#service.answer(seat, call),
       settled: () => this.#journal.settled(),
@@ -140,6 +246,12 @@ export class Tracker {
     };
   }
 
+  #measure(): void {
+    const { writtenCount } = this.#journal;
+    this.#writeRate = ((writtenCount - this.#writtenBefore) * 1000) / RATE_MS;
+    this.#writtenBefore = writtenCount;
+  }
+
   #beat(): void {
     for (const seat of this.#seats) seat.heartbeat();
     this.#service.endExpiredSessions();
@@ -155,9 +267,13 @@ export class Tracker {
 
   async #close(): Promise<void> {
     this.#stopHeartbeat?.();
+    await this.#metrics?.close();
     if (this.#failure === undefined) await this.#farewell();
+    this.#service.relay.close();
+    await this.#links.close();
     await this.#listener?.close();
     await this.#journal.close().catch((error) => this.#fail(error));
+    this.#known.close();
     this.#dataDir.close();
     this.#logger.info('closed');
     if (this.#failure === undefined) this.#end.resolve();

@@ -2,7 +2,7 @@
 import type { GroupId, UserId } from '../../protocol/ids.ts';
 import type { Push } from '../../protocol/messages.ts';
 import type { Transaction } from '../../protocol/transaction.ts';
-import type { Outcome, Registry } from './registry.ts';
+import type { Group, Outcome, Registry } from './registry.ts';
 
 export interface Notice {
   readonly to: Iterable<UserId>;
@@ -23,15 +23,14 @@ export function noticesOf({ op }: Transaction, outcome: Outcome, registry: Regis
       return [{ to: [op.user], push: { type: op.type, groupName } }];
     case 'member-left':
     case 'member-removed': {
-      const userName = registry.userName(op.user);
-      const gone: Notice = {
-        to: [...group.members, op.user],
-        push: { type: 'member-gone', group: group.id, groupName, user: op.user, userName },
-      };
+      // Removed there, let in again here since: what came late concerns nobody any more.
+      if (group.members.has(op.user)) return [];
+      const gone: Notice = { to: [...group.members, op.user], push: memberGone(op.user, group, registry) };
       return newOwner ? [gone, { to: [newOwner], push: { type: 'group-inherited', groupName } }] : [gone];
     }
     case 'file-shared': {
-      const { name, sizeBytes } = op;
+      const { sizeBytes } = op;
+      const name = group.files.get(op.file)?.name ?? op.name;
       const userName = registry.userName(op.by);
       const replaces = op.replaces ? { replaces: op.replaces } : {};
       const push: Push = { type: 'file-shared', groupName, userName, name, sizeBytes, ...replaces };
@@ -40,6 +39,10 @@ export function noticesOf({ op }: Transaction, outcome: Outcome, registry: Regis
     default:
       return [];
   }
+}
+
+export function memberGone(user: UserId, group: Group, registry: Registry): Push {
+  return { type: 'member-gone', group: group.id, groupName: group.name, user, userName: registry.userName(user) };
 }
 
 /** The membership that a transaction ended. */

@@ -1,16 +1,24 @@
 /**
  * PURE. What the transactions add up to: users, sessions, groups with their members, requests and files.
  *
- * Identity is an immutable id; names are an index. `execute` is the only way in. It is total and deterministic: an
- * operation that no longer applies (its group is dissolved, its name is taken, its request was answered) changes
- * nothing, because logs of several trackers will be merged and what was right where it was written may come too late.
- * Whether a request is allowed is judged before, in requests.ts; nothing here asks who wants it.
+ * Identity is an immutable id; names are an index. `execute` is the only way in, and what it noted to undo the way
+ * back. It is total and deterministic: an operation that no longer applies (its group is dissolved, its request was
+ * answered, it is the second under its request id) changes nothing, and of two things of one name the later gets
+ * another (clash.ts), because logs of several trackers are merged and what was right where it was written may come
+ * too late. Whether a request is allowed is judged before, in requests.ts; nothing here asks who wants it.
  */
 import type { DeviceId, FileId, GroupId, RequestId, SessionId, UserId } from '../../protocol/ids.ts';
+import { FILE_PATH_BYTES_MAX, USER_NAME_BYTES_MAX } from '../../protocol/limits.ts';
 import type { FileRecord } from '../../protocol/messages.ts';
-import type { Operation, Transaction } from '../../protocol/transaction.ts';
+import type { Transaction } from '../../protocol/transaction.ts';
+import { freeFileName, freeName, ignorantOf, type Removals, withRemoval } from './clash.ts';
 import { type Clash, Folders } from './folders.ts';
 import { NameIndex } from './name-index.ts';
+import { RankedSet, type ReadonlyRankedSet } from './ranked-set.ts';
+import { Undo } from './undo.ts';
+
+/** Room for `~` and a whole id behind the longest name that a person may give. */
+const LABEL_BYTES_MAX = USER_NAME_BYTES_MAX + 33;
 
 export interface User {
   readonly id: UserId;
@@ -35,9 +43,9 @@ export interface Group {
   readonly name: string;
   readonly owner: UserId;
   /** In the order in which they became members. */
-  readonly members: ReadonlySet<UserId>;
+  readonly members: ReadonlyRankedSet<UserId>;
   /** In the order in which they asked. */
-  readonly requests: ReadonlySet<UserId>;
+  readonly requests: ReadonlyRankedSet<UserId>;
   readonly files: ReadonlyMap<FileId, GroupFile>;
   readonly filesByName: Pick<NameIndex<GroupFile>, 'get' | 'after' | 'size'>;
   /** What stands in the way of a new file's name beside a file of the same name. */
@@ -48,8 +56,10 @@ class GroupState implements Group {
   readonly id: GroupId;
   readonly name: string;
   owner: UserId;
-  readonly members = new Set<UserId>();
-  readonly requests = new Set<UserId>();
+  readonly members = new RankedSet<UserId>();
+  readonly requests = new RankedSet<UserId>();
+  /** Who was a member once, and by which entries that ended. */
+  readonly removals = new Map<UserId, Removals>();
   readonly files = new Map<FileId, GroupFile>();
   readonly filesByName = new NameIndex<GroupFile>();
   readonly folders = new Folders();
@@ -58,7 +68,7 @@ class GroupState implements Group {
     this.id = id;
     this.name = name;
     this.owner = owner;
-    this.members.add(owner);
+    this.members.add(owner, new Undo());
   }
 
   clash(name: string): Clash | undefined {
@@ -92,6 +102,8 @@ export class Registry {
   readonly #groups = new Map<GroupId, GroupState>();
   readonly #groupsByName = new NameIndex<GroupState>();
   readonly #remembered = new Map<RequestId, Remembered>();
+  /** Every request that was executed, with its device: a second transaction of the same one changes nothing. */
+  readonly #requests = new Map<string, true>();
 
   user(id: UserId): User | undefined {
     return this.#users.get(id);
@@ -127,86 +139,118 @@ export class Registry {
     return this.#remembered.get(request);
   }
 
-  execute(transaction: Transaction): Outcome | undefined {
-    const { op, requestId } = transaction;
-    const outcome = this.#apply(op);
+  /** Executes a transaction; what takes it back is noted in `undo`, which must be run before any older one. */
+  execute(transaction: Transaction, undo = new Undo()): Outcome | undefined {
+    const { op, requestId, actor } = transaction;
+    const request = `${requestId} ${actor.device}`;
+    if (this.#requests.has(request)) return undefined;
+    undo.set(this.#requests, request, true);
+    const outcome = this.#apply(transaction, undo);
     if (!outcome) return undefined;
-    if (op.type === 'join-requested' && outcome.group) this.#remembered.set(requestId, { owner: outcome.group.owner });
-    if (outcome.newOwner) this.#remembered.set(requestId, { owner: outcome.newOwner });
-    if (outcome.dissolved) this.#remembered.set(requestId, { dissolved: true });
+    const remember = (what: Remembered) => undo.set(this.#remembered, requestId, what);
+    if (op.type === 'join-requested' && outcome.group) remember({ owner: outcome.group.owner });
+    if (outcome.newOwner) remember({ owner: outcome.newOwner });
+    if (outcome.dissolved) remember({ dissolved: true });
     return outcome;
   }
 
-  #apply(op: Operation): Outcome | undefined {
+  /** Empty again, as at the start. */
+  clear(): void {
+    this.#users.clear();
+    this.#usersByName.clear();
+    this.#sessions.clear();
+    this.#sessionsByDevice.clear();
+    this.#groups.clear();
+    this.#groupsByName.clear();
+    this.#remembered.clear();
+    this.#requests.clear();
+  }
+
+  #apply(transaction: Transaction, undo: Undo): Outcome | undefined {
+    const { op } = transaction;
     switch (op.type) {
       case 'user-created': {
-        if (this.#users.has(op.user) || this.#usersByName.has(op.name)) return undefined;
-        const user = { id: op.user, name: op.name, passwordHash: op.passwordHash };
-        this.#users.set(user.id, user);
-        this.#usersByName.set(user.name, user);
+        if (this.#users.has(op.user)) return undefined;
+        const name = freeName(op.name, op.user, LABEL_BYTES_MAX, (taken) => this.#usersByName.has(taken));
+        const user = { id: op.user, name, passwordHash: op.passwordHash };
+        undo.set(this.#users, user.id, user);
+        undo.set(this.#usersByName, user.name, user);
         return {};
       }
       case 'session-opened': {
         if (!this.#users.has(op.user) || this.#sessions.has(op.session)) return undefined;
         const before = this.#sessionsByDevice.get(op.device);
-        if (before) this.#sessions.delete(before.id);
+        if (before) undo.delete(this.#sessions, before.id);
         const session = { id: op.session, user: op.user, device: op.device, expiresMs: op.expiresMs };
-        this.#sessions.set(session.id, session);
-        this.#sessionsByDevice.set(session.device, session);
+        undo.set(this.#sessions, session.id, session);
+        undo.set(this.#sessionsByDevice, session.device, session);
         return before ? { ended: [before.id] } : {};
       }
       case 'session-closed': {
         const session = this.#sessions.get(op.session);
         if (!session) return undefined;
-        this.#sessions.delete(session.id);
-        this.#sessionsByDevice.delete(session.device);
+        undo.delete(this.#sessions, session.id);
+        undo.delete(this.#sessionsByDevice, session.device);
         return { ended: [session.id] };
       }
       case 'group-created': {
-        if (!this.#users.has(op.owner) || this.#groups.has(op.group) || this.#groupsByName.get(op.name))
-          return undefined;
-        const group = new GroupState(op.group, op.name, op.owner);
-        this.#groups.set(group.id, group);
+        if (!this.#users.has(op.owner) || this.#groups.has(op.group)) return undefined;
+        const taken = (name: string) => this.#groupsByName.get(name) !== undefined;
+        const group = new GroupState(op.group, freeName(op.name, op.group, LABEL_BYTES_MAX, taken), op.owner);
+        undo.set(this.#groups, group.id, group);
         this.#groupsByName.add(group.name, group);
+        undo.note(() => this.#groupsByName.delete(group.name));
         return { group };
       }
       case 'join-requested': {
         const group = this.#groups.get(op.group);
         if (!group || !this.#users.has(op.user)) return undefined;
         if (group.members.has(op.user) || group.requests.has(op.user)) return undefined;
-        group.requests.add(op.user);
+        group.requests.add(op.user, undo);
         return { group };
       }
       case 'join-accepted': {
         const group = this.#groups.get(op.group);
-        if (!group?.requests.delete(op.user)) return undefined;
-        group.members.add(op.user);
+        if (!group || ignorantOf(group.removals.get(op.user), transaction)) return undefined;
+        if (!group.requests.delete(op.user, undo)) return undefined;
+        group.members.add(op.user, undo);
         return { group };
       }
       case 'join-rejected': {
         const group = this.#groups.get(op.group);
-        return group?.requests.delete(op.user) ? { group } : undefined;
+        return group?.requests.delete(op.user, undo) ? { group } : undefined;
       }
       case 'member-left':
       case 'member-removed': {
         const group = this.#groups.get(op.group);
-        return group?.members.delete(op.user) ? this.#afterDeparture(group, op.user) : undefined;
+        if (!group?.members.delete(op.user, undo)) return undefined;
+        undo.set(group.removals, op.user, withRemoval(group.removals.get(op.user), transaction));
+        return this.#afterDeparture(group, op.user, undo);
       }
       case 'file-shared': {
         const group = this.#groups.get(op.group);
         if (!group?.members.has(op.by) || group.files.has(op.file)) return undefined;
-        const before = group.filesByName.get(op.name);
-        if (before ? before.file !== op.replaces : group.clash(op.name)) return undefined;
+        const { file, sizeBytes, pieceSizeBytes, root, by } = op;
+        const before = op.replaces && group.files.get(op.replaces);
         if (before) {
-          group.files.delete(before.file);
+          undo.delete(group.files, before.file);
           group.filesByName.delete(before.name);
           group.folders.delete(before.name);
+          undo.note(() => {
+            group.filesByName.add(before.name, before);
+            group.folders.add(before.name);
+          });
         }
-        const { file, name, sizeBytes, pieceSizeBytes, root, by } = op;
+        const taken = (name: string) => group.filesByName.get(name) !== undefined;
+        const name = freeFileName(op.name, file, FILE_PATH_BYTES_MAX, taken, (other) => group.clash(other));
         const record = { file, name, sizeBytes, pieceSizeBytes, root, by };
-        group.files.set(file, record);
+        undo.set(group.files, file, record);
         group.filesByName.add(name, record);
         group.folders.add(name);
+        undo.note(() => {
+          group.filesByName.delete(name);
+          group.folders.delete(name);
+        });
         return { group };
       }
       default:
@@ -215,15 +259,19 @@ export class Registry {
   }
 
   /** Hands a group without its owner to its longest-standing member; one without members is dissolved. */
-  #afterDeparture(group: GroupState, user: UserId): Outcome {
+  #afterDeparture(group: GroupState, user: UserId, undo: Undo): Outcome {
     const [longestStanding] = group.members;
     if (longestStanding === undefined) {
-      this.#groups.delete(group.id);
+      undo.delete(this.#groups, group.id);
       this.#groupsByName.delete(group.name);
+      undo.note(() => this.#groupsByName.add(group.name, group));
       return { group, dissolved: true };
     }
     if (group.owner !== user) return { group };
     group.owner = longestStanding;
+    undo.note(() => {
+      group.owner = user;
+    });
     return { group, newOwner: longestStanding };
   }
 
@@ -233,12 +281,13 @@ export class Registry {
     return {
       users: byId(this.#users.values()),
       sessions: byId(this.#sessions.values()),
-      groups: byId(this.#groups.values()).map(({ id, name, owner, members, requests, filesByName }) => ({
+      groups: byId(this.#groups.values()).map(({ id, name, owner, members, requests, removals, filesByName }) => ({
         id,
         name,
         owner,
         members: [...members],
         requests: [...requests],
+        removals: [...removals].map(([user, by]) => [user, Object.entries(by).sort()]).sort(),
         files: [...filesByName.after(undefined)],
       })),
     };

@@ -3,23 +3,28 @@
  * those whom it concerns. It owns the requests that are being worked on, so that one that is repeated meanwhile is not
  * done twice. Answers and pushes may be made before the disk has what they depend on; the seats hold them back.
  */
+
+import { derivedId } from '../../protocol/derived-id.ts';
 import { RequestError } from '../../protocol/errors.ts';
-import type { RequestId } from '../../protocol/ids.ts';
+import type { DeviceId, RequestId, SessionId } from '../../protocol/ids.ts';
 import { SESSION_LIFETIME_MS, TICKET_LIFETIME_MS } from '../../protocol/limits.ts';
 import type { Call, Method, Params, Result } from '../../protocol/messages.ts';
 import { issueSessionToken, issueTicket, openSessionToken } from '../../protocol/ticket.ts';
 import { formatAddress, parseAddress } from '../../protocol/tracker-info.ts';
 import type { Operation, Transaction } from '../../protocol/transaction.ts';
 import type { Identity } from '../net/identity.ts';
-import { type Clock, newId, random } from '../support/clock.ts';
+import { type Clock, random } from '../support/clock.ts';
 import type { Accounts } from './accounts.ts';
 import { groupWithId, loggedIn, requireMember } from './asker.ts';
+import type { Insertion } from './history.ts';
 import type { Journal } from './journal.ts';
+import type { KnownTrackers } from './known-trackers.ts';
 import { findFile, listFiles, listGroups, listMembers, listRequests } from './listings.ts';
-import { departureOf, noticesOf } from './notices.ts';
+import { departureOf, memberGone, noticesOf } from './notices.ts';
 import { Online } from './online.ts';
 import { Presence } from './presence.ts';
-import type { Outcome, User } from './registry.ts';
+import { PresenceRelay } from './presence-relay.ts';
+import type { Group, Outcome, User } from './registry.ts';
 import {
   answerTo,
   type Change,
@@ -27,6 +32,7 @@ import {
   checkLogin,
   checkNewUser,
   checkRepeat,
+  type FreshIds,
   isChange,
   judge,
   type Verdict,
@@ -34,8 +40,27 @@ import {
 import type { Seat } from './seat.ts';
 import { shown } from './wording.ts';
 
-/** Trackers that hold a transaction when it is acknowledged: this one. */
-const TRACKERS = 1;
+/** How long an answer waits for a second tracker to hold its transaction, if one is reachable. */
+const SECOND_HOLDER_MS_MAX = 200;
+
+/** What other trackers hold. */
+export interface Replicas {
+  /** Own entries are safe: they may be passed on. */
+  wrote(): void;
+  /** How many trackers hold it, this one included. */
+  holders(transaction: Transaction): number;
+  /** Resolves when a second one does, or none can be reached. */
+  secondHolder(transaction: Transaction): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly journal: Journal;
+  readonly accounts: Accounts;
+  readonly identity: Identity;
+  readonly clock: Clock;
+  readonly known: Pick<KnownTrackers, 'trusts' | 'pins'>;
+  readonly replicas: Replicas;
+}
 
 type Done = { readonly transaction: Transaction } | { readonly answer: ChangeAnswer };
 
@@ -45,23 +70,34 @@ interface Running {
   readonly done: Promise<Done>;
 }
 
-const FRESH_IDS = { group: newId, file: newId } as const;
+/** A request that is repeated at another tracker makes the same things there. */
+const idsOf = (requestId: RequestId, device: DeviceId): FreshIds => ({
+  group: () => derivedId('group', requestId, device),
+  file: () => derivedId('file', requestId, device),
+});
 
 export class Service {
   readonly #journal: Journal;
   readonly #accounts: Accounts;
   readonly #identity: Identity;
   readonly #clock: Clock;
+  readonly #known: ServiceOptions['known'];
+  readonly #replicas: Replicas;
   readonly #online = new Online<Seat>();
   readonly #presence = new Presence(random);
+  /** Who is online at other trackers. */
+  readonly relay: PresenceRelay;
   /** Until they are safe in the log, where a repeat finds them. */
   readonly #running = new Map<RequestId, Running>();
 
-  constructor(options: { journal: Journal; accounts: Accounts; identity: Identity; clock: Clock }) {
+  constructor(options: ServiceOptions) {
     this.#journal = options.journal;
     this.#accounts = options.accounts;
     this.#identity = options.identity;
     this.#clock = options.clock;
+    this.#known = options.known;
+    this.#replicas = options.replicas;
+    this.relay = new PresenceRelay(this.#presence, options.clock);
   }
 
   answer(seat: Seat, call: Call): Promise<unknown> {
@@ -72,6 +108,18 @@ export class Service {
   left(seat: Seat): void {
     this.#online.leave(seat);
     this.#presence.leave(seat);
+    this.relay.left(seat);
+  }
+
+  /** Other trackers' entries were executed: whom they concern here is told, as if they had been asked for here. */
+  executed({ executed, voided, replayed }: Insertion): void {
+    for (const { transaction, outcome } of executed) if (outcome) this.#spread(undefined, transaction, outcome);
+    for (const { op } of voided) {
+      // A removal elsewhere came first: who was let in here is out again.
+      const group = op.type === 'join-accepted' ? this.#journal.registry.group(op.group) : undefined;
+      if (group && op.type === 'join-accepted') this.#spreadDeparture(op.user, group);
+    }
+    if (replayed > 0) this.endExpiredSessions();
   }
 
   /** Called now and then: logs out sessions whose time is over. */
@@ -86,6 +134,7 @@ export class Service {
 
   async #look(seat: Seat, call: Exclude<Call, Change>): Promise<unknown> {
     if (call.method === 'resume') return this.#resumeSession(seat, call.params);
+    if (call.method === 'trackers') return { pins: this.#known.pins() };
     const { registry } = this.#journal;
     const user = loggedIn(seat, registry, this.#clock.nowMs());
     switch (call.method) {
@@ -107,6 +156,7 @@ export class Service {
         return this.#watch(seat, call.params, user);
       case 'withdraw':
         this.#presence.withdraw(seat, call.params.files);
+        this.relay.withdrew(seat, call.params.files);
         return {};
       case 'unwatch_file':
         this.#presence.unwatch(seat, call.params.file);
@@ -123,8 +173,22 @@ export class Service {
       throw new RequestError('bad-request', 'this request id is in use for another request');
     }
     const done = await running.done;
-    const answer = 'answer' in done ? done.answer : this.#report(seat, done.transaction);
-    return { ...answer, trackers: TRACKERS };
+    if ('answer' in done) return { ...done.answer, trackers: 1 };
+    const answer = this.#report(seat, done.transaction);
+    return { ...answer, trackers: await this.#holders(done.transaction) };
+  }
+
+  /** Waits a while for a second tracker; the answer leaves in any case once the entry is safe here. */
+  async #holders(transaction: Transaction): Promise<number> {
+    await this.#journal.settled();
+    this.#replicas.wrote();
+    if (this.#replicas.holders(transaction) < 2) {
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const cancel = this.#clock.after(SECOND_HOLDER_MS_MAX, resolve);
+      await Promise.race([this.#replicas.secondHolder(transaction), late]);
+      cancel();
+    }
+    return this.#replicas.holders(transaction);
   }
 
   #start(seat: Seat, call: Change): Running {
@@ -138,7 +202,7 @@ export class Service {
 
   async #perform(seat: Seat, call: Change): Promise<Done> {
     const { requestId } = call.params;
-    const earlier = await this.#journal.find(requestId);
+    const earlier = this.#journal.find(requestId, seat.device);
     if (earlier) {
       checkRepeat(earlier, call.method, seat);
       return { transaction: earlier };
@@ -154,6 +218,7 @@ export class Service {
 
   async #verdict(seat: Seat, call: Change): Promise<Verdict> {
     const { registry } = this.#journal;
+    const { requestId } = call.params;
     switch (call.method) {
       case 'create_user': {
         const { user: name, password } = call.params;
@@ -161,17 +226,18 @@ export class Service {
         const passwordHash = await this.#accounts.hash(password, seat.remoteAddress);
         // Somebody else may have taken the name meanwhile.
         checkNewUser(call.params, registry);
-        return { op: { type: 'user-created', user: newId(), name, passwordHash } };
+        return { op: { type: 'user-created', user: derivedId('user', requestId, seat.device), name, passwordHash } };
       }
       case 'login': {
         const { user: name, password } = call.params;
         checkLogin(name, seat, registry, this.#clock.nowMs());
         const user = await this.#accounts.check(name, registry.userNamed(name), password, seat.remoteAddress);
         const expiresMs = this.#clock.nowMs() + SESSION_LIFETIME_MS;
-        return { op: { type: 'session-opened', session: newId(), user: user.id, device: seat.device, expiresMs } };
+        const session: SessionId = derivedId('session', requestId, seat.device);
+        return { op: { type: 'session-opened', session, user: user.id, device: seat.device, expiresMs } };
       }
       default:
-        return judge(call, seat, registry, this.#clock.nowMs(), FRESH_IDS);
+        return judge(call, seat, registry, this.#clock.nowMs(), idsOf(requestId, seat.device));
     }
   }
 
@@ -180,41 +246,53 @@ export class Service {
   }
 
   /** What a transaction changes for those who are online. */
-  #spread(asker: Seat, transaction: Transaction, outcome: Outcome): void {
+  #spread(asker: Seat | undefined, transaction: Transaction, outcome: Outcome): void {
     for (const session of outcome.ended ?? []) {
       // The asker's own connection goes on with its new session, or has asked to be logged out.
       for (const seat of this.#online.in(session)) if (seat !== asker) this.#logOut(seat);
     }
     const departure = departureOf(transaction);
-    if (departure) {
-      for (const seat of this.#online.of(departure.user)) this.#presence.leaveGroup(seat, departure.group);
-    }
+    if (departure) this.#leaveGroup(departure.user, departure.group);
     for (const { to, push, exceptAsker } of noticesOf(transaction, outcome, this.#journal.registry)) {
       this.#online.tell(to, push, exceptAsker ? asker : undefined);
     }
+  }
+
+  #spreadDeparture(user: User['id'], group: Group): void {
+    this.#leaveGroup(user, group.id);
+    this.#online.tell([...group.members, user], memberGone(user, group, this.#journal.registry), undefined);
+  }
+
+  #leaveGroup(user: User['id'], group: Group['id']): void {
+    for (const seat of this.#online.of(user)) this.#presence.leaveGroup(seat, group);
+    this.relay.departed(user, group);
   }
 
   /** The answer to the request that a transaction came from, also when it is a repeat on another connection. */
   #report(seat: Seat, transaction: Transaction): ChangeAnswer {
     const { registry } = this.#journal;
     const answer = answerTo(transaction, registry);
-    const { op, hlc } = transaction;
+    const { op, hlc, origin, seq } = transaction;
     if (op.type === 'session-closed' && seat.session === op.session) this.left(seat);
     if (op.type !== 'session-opened') return answer;
     const session = registry.session(op.session);
     if (!session) throw new RequestError('session-ended', 'the session of this login has ended since', 'log in again');
     this.#enter(seat, session.id, session.user);
     const { device, expiresMs } = session;
-    const token = { session: session.id, user: session.user, device, issuedMs: hlc.ms, expiresMs };
+    const opened = { origin, seq };
+    const token = { session: session.id, opened, user: session.user, device, issuedMs: hlc.ms, expiresMs };
     return { ...answer, token: issueSessionToken(token, this.#identity) };
   }
 
   #resumeSession(seat: Seat, { token: signed }: Params<'resume'>): Result<'resume'> {
-    const token = openSessionToken(signed, (tracker) => tracker === this.#identity.id, this.#clock.nowMs());
+    const token = openSessionToken(signed, this.#known.trusts, this.#clock.nowMs());
     const session = this.#journal.registry.session(token.session);
     const hint = 'log in again: login <user_id> <passwd>';
     if (token.device !== seat.device) {
       throw new RequestError('session-ended', 'the session belongs to another device', hint);
+    }
+    if (!session && token.opened && !this.#journal.has(token.opened.origin, token.opened.seq)) {
+      throw new RequestError('tracker-behind', 'this tracker has not heard of your login yet', 'try another tracker');
     }
     if (!session) throw new RequestError('session-ended', 'your session has ended', hint);
     this.#enter(seat, session.id, session.user);
@@ -263,7 +341,9 @@ export class Service {
     // A client that listens on every address is reached at the one we see.
     const host = address.host === '0.0.0.0' || address.host === '::' ? seat.remoteAddress : address.host;
     const whereabouts = { user: user.id, userName: user.name, address: { host, port: address.port } };
-    this.#presence.announce(seat, whereabouts, shares.filter(allowed));
+    const served = shares.filter(allowed);
+    this.#presence.announce(seat, whereabouts, served);
+    this.relay.announced(seat, { device: seat.device, ...whereabouts }, served);
     return { refused: shares.filter((share) => !allowed(share)).map(({ file }) => file) };
   }
 

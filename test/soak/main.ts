@@ -1,0 +1,42 @@
+/**
+ * What is too long for the tests: `pnpm soak [--seeds 10000] [--kills 300] [--clients 32]`. Simulated networks of three
+ * trackers, then two real ones killed in turn under clients. Prints figures; ends with 1 at the first fault.
+ */
+import { parseArgs } from 'node:util';
+import { newIdentity } from '../../src/main/net/identity.ts';
+import { killRun } from '../support/kill-run.ts';
+import { World } from '../tracker-sim/world.ts';
+
+const { values } = parseArgs({
+  options: {
+    seeds: { type: 'string', default: '10000' },
+    kills: { type: 'string', default: '300' },
+    clients: { type: 'string', default: '32' },
+  },
+});
+const print = (text: string) => process.stdout.write(`${text}\n`);
+
+async function simulate(seeds: number): Promise<void> {
+  const identities = await Promise.all([newIdentity(), newIdentity(), newIdentity()]);
+  const total = { acknowledged: 0, crashes: 0, replayed: 0 };
+  for (let seed = 1; seed <= seeds; seed += 1) {
+    const report = await new World(seed, identities).run().catch((error: unknown) => {
+      throw new Error(`seed ${seed}`, { cause: error });
+    });
+    total.acknowledged += report.acknowledged;
+    total.crashes += report.crashes;
+    total.replayed += report.replayed;
+    if (seed % 1000 === 0) print(`${seed} worlds agree`);
+  }
+  print(`${seeds} worlds: ${JSON.stringify(total)}`);
+}
+
+async function kill(kills: number, clients: number): Promise<void> {
+  const report = await killRun({ kills, clients });
+  print(`${kills} kills under ${clients} clients: ${JSON.stringify(report)}`);
+  if (report.lost > 0 || report.doubled > 0 || new Set(report.digests).size !== 1)
+    throw new Error('not what was promised');
+}
+
+if (Number(values.seeds) > 0) await simulate(Number(values.seeds));
+if (Number(values.kills) > 0) await kill(Number(values.kills), Number(values.clients));

@@ -1,0 +1,78 @@
+/** A disk in virtual time: what was appended is safe some while later, and a crash loses what was not. */
+import { compareHlc } from '../../src/main/tracker/hlc.ts';
+import type { LogStore } from '../../src/main/tracker/log-store.ts';
+import type { StoredEntry } from '../../src/main/tracker/stored-entry.ts';
+import type { RequestId, TrackerId } from '../../src/protocol/ids.ts';
+import type { LogEntry } from '../../src/protocol/transaction.ts';
+import type { Timeline } from './timeline.ts';
+
+export class SimDisk {
+  readonly #timeline: Timeline;
+  readonly #random: () => number;
+  readonly #committed: StoredEntry[] = [];
+  #starts = 0;
+
+  constructor(timeline: Timeline, random: () => number) {
+    this.#timeline = timeline;
+    this.#random = random;
+  }
+
+  get entryCount(): number {
+    return this.#committed.length;
+  }
+
+  /** A start of the tracker: what earlier ones still had in flight is lost. */
+  open(): LogStore {
+    this.#starts += 1;
+    const start = this.#starts;
+    const committed = this.#committed;
+    let batch: { entries: LogEntry[]; done: Promise<void> } | undefined;
+    const commit = (entries: readonly LogEntry[]): boolean => {
+      batch = undefined;
+      if (start !== this.#starts) return false;
+      committed.push(...entries.map(storedEntry));
+      return true;
+    };
+    return {
+      epoch: start,
+      entries: () => committed.toSorted(inOrder),
+      after: (origin: TrackerId, seq: number, limit: number) =>
+        committed
+          .filter((entry) => entry.origin === origin && entry.seq > seq)
+          .sort((a, b) => a.seq - b.seq)
+          .slice(0, limit),
+      find: (requestId: RequestId) => committed.filter((entry) => entry.requestId === requestId),
+      append: (entry: LogEntry) => {
+        if (batch) {
+          batch.entries.push(entry);
+          return batch.done;
+        }
+        const entries = [entry];
+        const done = new Promise<void>((resolve) => {
+          this.#timeline.after(this.#random() * 30, () => {
+            if (commit(entries)) resolve();
+          });
+        });
+        batch = { entries, done };
+        return done;
+      },
+      close: async () => {},
+    };
+  }
+
+  /** The process is gone. */
+  crash(): void {
+    this.#starts += 1;
+  }
+}
+
+const storedEntry = ({ transaction, signed }: LogEntry): StoredEntry => ({
+  origin: transaction.origin,
+  seq: transaction.seq,
+  requestId: transaction.requestId,
+  hlc: transaction.hlc,
+  signed,
+});
+
+const inOrder = (a: StoredEntry, b: StoredEntry) =>
+  compareHlc(a.hlc, b.hlc) || (a.origin < b.origin ? -1 : a.origin > b.origin ? 1 : a.seq - b.seq);

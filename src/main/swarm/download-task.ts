@@ -33,7 +33,7 @@ const FINAL_REFUSALS: ReadonlySet<string> = new Set(['not-a-member', 'no-such-gr
 const RETRY_MS_MIN = 1_000;
 const RETRY_MS_MAX = 30_000;
 /** After each checkpoint, how long until the next: what a crash makes us hash again. */
-const CHECKPOINT_MS = 2_000;
+const CHECKPOINT_MS = 10_000;
 
 /** What is to be fetched, where to. */
 export interface DownloadOrder {

@@ -172,6 +172,23 @@ describe('check_file', () => {
     expect((await served.done).peers.map(({ userName }) => userName)).toEqual(['bob']);
   });
 
+  it('pauses and goes on like any download', async () => {
+    const [alice, bob] = await two();
+    const file = library.file('alice', 'a.bin');
+    writeFileSync(file, randomBytes(MIB));
+    await alice.uploadFile(file, 'g');
+    await download(bob, 'a.bin', 'a.bin');
+    await alice.close();
+    const copy = library.file('bob', 'a.bin');
+    damage(copy, [1, 2]);
+    const { repair } = await bob.checkFile('g', 'a.bin', { repair: true });
+    await bob.pauseDownload('g', 'a.bin');
+    await bob.resumeDownload('g', 'a.bin');
+    await library.client('alice');
+    expect(await repair?.done).toMatchObject({ state: 'done' });
+    expect(Buffer.compare(readFileSync(copy), readFileSync(file))).toBe(0);
+  });
+
   it('mends a file that was cut off, and leaves one that has grown alone', async () => {
     const [alice, bob] = await two();
     const file = library.file('alice', 'a.bin');

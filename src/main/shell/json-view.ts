@@ -18,10 +18,11 @@
  * trackers} · list_groups {groups[{name, owner, members, standing}]} · list_files {group, folder?, folders[{name,
  * fileCount, sizeBytes}], files[{name, sizeBytes,
  * pieceSizeBytes, root, sharedBy, seedersOnline}]} · upload_file {path, group, name, sizeBytes, pieceCount, root, created,
- * elapsedMs} · download_file: a download · show_downloads {downloads[a download]} · help {commands[{name, usage, help}]}.
+ * elapsedMs} · check_file {group, name, path, pieceCount, badPieces, repair?: a download} · download_file: a download ·
+ * show_downloads, pause_download, resume_download, cancel_download {downloads[a download]} · show_uploads {sentBytes, peers} · help {commands[{name, usage, help}]}.
  * trackers: how many trackers hold the change.
  *
- * A download: {id, group, name, destination, state, sizeBytes, doneBytes, pieceCount, donePieces, bytesPerSecond,
+ * A download: {id, group, name, destination, state, sizeBytes, doneBytes, copiedBytes, recheckedBytes, pieceCount, donePieces, bytesPerSecond,
  * etaSeconds?, elapsedMs, peers[{device, user, bytes, badPieces, state}], code?, message?, hint?}, state being one of
  * starting, running, waiting, paused, done, failed, cancelled.
  */

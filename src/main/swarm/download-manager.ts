@@ -48,6 +48,7 @@ type TaskEvents = Pick<TaskOptions, 'onFinished' | 'onCheckpoint' | 'onSynced' |
 interface Entry {
   readonly order: DownloadOrder;
   readonly download: Download;
+  readonly inPlace: boolean;
   task: DownloadTask;
 }
 
@@ -116,7 +117,11 @@ export class DownloadManager {
   async resume(group: string, name: string): Promise<readonly Download[]> {
     const rests = ({ download }: Entry) => ['paused', 'failed'].includes(download.status().state);
     const found = this.#named(group, name, rests, 'is paused or has failed');
-    for (const { order } of found) {
+    for (const { order, inPlace, task } of found) {
+      if (inPlace) {
+        await this.#begin(order, { resume: task.have?.toBytes() ?? nothingOf(order.file), inPlace });
+        continue;
+      }
       const stored = this.#options.store.all().find(({ id }) => id === order.id);
       await this.#begin(order, { resume: await this.#resting(order, stored?.have) });
     }
@@ -241,7 +246,7 @@ export class DownloadManager {
     const known = this.#entries.get(order.id);
     const download = known && !known.download.isSettled ? known.download : new Download();
     download.attach(task);
-    this.#entries.set(order.id, { order, download, task });
+    this.#entries.set(order.id, { order, download, task, inPlace: beginning.inPlace === true });
     return task;
   }
 

@@ -9,6 +9,7 @@ import { MIB } from '../src/protocol/limits.ts';
 import { CRASH_DEFAULTS, crash } from './crash.ts';
 import { FOLDER_DEFAULTS, folder } from './folder.ts';
 import { join } from './join.ts';
+import { metadata } from './metadata.ts';
 import { picker } from './picker.ts';
 import { SWARM_DEFAULTS, swarm } from './swarm.ts';
 import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
@@ -68,6 +69,15 @@ const BENCHES: Readonly<Record<string, Bench>> = {
       return folder({ files: values.files === undefined ? FOLDER_DEFAULTS.files : filesOf(values.files) });
     },
     tour: () => folder({ files: 1000 }),
+  },
+  metadata: {
+    usage: 'metadata [--json]',
+    what: 'how a download of 1 TiB begins',
+    run: (args) => {
+      const { values } = parseArgs({ args: [...args], options: { json: { type: 'boolean' } } });
+      return metadata({ json: values.json ?? false });
+    },
+    tour: () => metadata({ json: false }),
   },
   crash: {
     usage: 'crash [--size 1GiB] [--kills 30] [--json]',

@@ -18,19 +18,24 @@ export class Network {
   readonly #tracker: Child;
   readonly #clients: ShellClient[] = [];
 
-  private constructor(workspace: Workspace, tracker: Child, echo: Echo) {
+  /** As host:port. */
+  readonly trackerAddress: string;
+
+  private constructor(workspace: Workspace, tracker: Child, echo: Echo, trackerAddress: string) {
+    this.trackerAddress = trackerAddress;
     this.#workspace = workspace;
     this.#tracker = tracker;
     this.#echo = echo;
   }
 
   static async start(workspace: Workspace, echo: Echo = () => {}): Promise<Network> {
-    writeFileSync(workspace.path(TRACKER_INFO), `${HOST} ${await freePort()}\n`);
+    const port = await freePort();
+    writeFileSync(workspace.path(TRACKER_INFO), `${HOST} ${port}\n`);
     echo('tracker', `$ tracker ${TRACKER_INFO} 1`);
     const args = [TRACKER_INFO, '1', '--data-dir', 'tracker-data'];
     const tracker = workspace.startProgram('tracker', 'src/main/tracker.ts', args);
     await tracker.lineWith((line) => (line.includes('listens on') ? line : undefined));
-    return new Network(workspace, tracker, echo);
+    return new Network(workspace, tracker, echo, `${HOST}:${port}`);
   }
 
   /** Starts a client with a directory of its own; the same name again is the same installation. */

@@ -18,12 +18,6 @@ const noticed = (client: Client, type: Notice['type']) =>
     });
   });
 
-async function two(): Promise<[Client, Client]> {
-  const [alice, bob] = await library.members(['alice', 'bob']);
-  if (!alice || !bob) throw new Error('two members');
-  return [alice, bob];
-}
-
 async function share(client: Client, name: string, sizeBytes: number): Promise<string> {
   const path = library.file('alice', name);
   writeRandomFile(path, sizeBytes);
@@ -33,7 +27,7 @@ async function share(client: Client, name: string, sizeBytes: number): Promise<s
 
 describe('a client', () => {
   it('may be closed as soon as a download is done', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const source = await share(alice, 'a.bin', 3 * MIB);
     const download = await bob.downloadFile('g', 'a.bin', library.file('bob', 'a.bin'));
     const status = await download.done;
@@ -43,7 +37,7 @@ describe('a client', () => {
   });
 
   it('polls, awaits and listens to a download', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     await share(alice, 'a.bin', 3 * MIB);
     const seen: number[] = [];
     const download = await bob.downloadFile('g', 'a.bin', library.file('bob', 'a.bin'));
@@ -56,7 +50,7 @@ describe('a client', () => {
   });
 
   it('goes on with a download that is asked for again, and tells whoever held the first', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     await share(alice, 'a.bin', MIB);
     await alice.close();
     const destination = library.file('bob', 'a.bin');
@@ -71,7 +65,7 @@ describe('a client', () => {
   });
 
   it('stops serving when its user logs out', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     await share(alice, 'a.bin', MIB);
     await alice.logout();
     const download = await bob.downloadFile('g', 'a.bin', library.file('bob', 'a.bin'));
@@ -81,7 +75,7 @@ describe('a client', () => {
   });
 
   it('tells its owner of a shared file that has changed, and serves it no more', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const path = await share(alice, 'a.bin', MIB);
     const broken = noticed(alice, 'share-broken');
     writeRandomFile(path, MIB);
@@ -93,7 +87,7 @@ describe('a client', () => {
   });
 
   it('does not tell people that they leave a group themselves', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const notices: Notice[] = [];
     bob.onNotice((notice) => notices.push(notice));
     const told = noticed(alice, 'member-gone');
@@ -104,7 +98,7 @@ describe('a client', () => {
   });
 
   it('runs, and does not wait for peers, while a rate limit holds it back', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     await share(alice, 'a.bin', 4 * MIB);
     await bob.close();
     const slow = await library.client('bob', { downloadLimit: 2 * MIB });
@@ -120,7 +114,7 @@ describe('a client', () => {
   });
 
   it('shows what rests after a restart', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     await share(alice, 'a.bin', 64 * KIB);
     await alice.close();
     await bob.downloadFile('g', 'a.bin', library.file('bob', 'a.bin'));

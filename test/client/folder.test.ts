@@ -24,12 +24,6 @@ beforeEach(async () => {
 });
 afterEach(() => library.dispose());
 
-async function two(): Promise<[Client, Client]> {
-  const [alice, bob] = await library.members(['alice', 'bob']);
-  if (!alice || !bob) throw new Error('two members');
-  return [alice, bob];
-}
-
 /** Files by their names and sizes; a name that ends in `/` is an empty folder. */
 function makeTree(root: string, sizes: Readonly<Record<string, number>>): void {
   for (const [name, sizeBytes] of Object.entries(sizes)) {
@@ -60,7 +54,7 @@ const listed = async (client: Client) =>
 
 describe('sharing a directory', () => {
   it('shares its tree under its name, empty files and empty folders too', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const photos = library.file('alice', 'photos');
     makeTree(photos, PHOTOS);
     const steps: ShareProgress[] = [];
@@ -76,7 +70,7 @@ describe('sharing a directory', () => {
   });
 
   it('names what it leaves out, with the reason, and shares the rest', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const mixed = library.file('alice', 'mixed');
     makeTree(mixed, { 'good.txt': 10, 'sub/good too.txt': 20, nul: 3, 'bad. /inner': 4 });
     symlinkSync('/etc/passwd', join(mixed, 'link'));
@@ -100,7 +94,7 @@ describe('sharing a directory', () => {
   });
 
   it('takes what is new when it is shared again, and names what has changed', async () => {
-    const [alice] = await two();
+    const [alice] = await library.two();
     const docs = library.file('alice', 'docs');
     makeTree(docs, { a: 10, b: 20 });
     await upload(alice, docs);
@@ -111,14 +105,14 @@ describe('sharing a directory', () => {
   });
 
   it('shares a directory that holds nothing', async () => {
-    const [alice] = await two();
+    const [alice] = await library.two();
     mkdirSync(library.file('alice', 'void'));
     expect(await upload(alice, library.file('alice', 'void'))).toMatchObject({ fileCount: 0, emptyFolderCount: 1 });
     expect(await listed(alice)).toEqual([['void/', 0]]);
   });
 
   it('is refused where a file has its name, where nothing can be shared, and outside a group', async () => {
-    const [alice] = await two();
+    const [alice] = await library.two();
     writeFileSync(library.file('alice', 'photos'), 'a file');
     await alice.uploadFile(library.file('alice', 'photos'), 'g');
     rmSync(library.file('alice', 'photos'));
@@ -131,7 +125,7 @@ describe('sharing a directory', () => {
   });
 
   it('serves what it shared, also when its trees were lost', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(library.file('alice', 'photos'), PHOTOS);
     await upload(alice, library.file('alice', 'photos'));
     rmSync(library.file('alice', 'data/trees'), { recursive: true });
@@ -161,7 +155,7 @@ const manyFiles = (count: number, sizeBytes: number) =>
 
 describe('downloading a folder', () => {
   it('brings the whole tree as one download, and makes the downloader a seeder of all of it', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'photos'), PHOTOS);
     const { sizeBytes, pieceCount } = await upload(alice, file('alice', 'photos'));
     const download = await bob.downloadFile('g', 'photos', `${file('bob', '')}/`);
@@ -182,7 +176,7 @@ describe('downloading a folder', () => {
   });
 
   it('takes a part of it: a folder inside, or one file', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'photos'), PHOTOS);
     await upload(alice, file('alice', 'photos'));
     await (await bob.downloadFile('g', 'photos/2020', file('bob', ''))).done;
@@ -199,7 +193,7 @@ describe('downloading a folder', () => {
   });
 
   it('goes nowhere near what stands there already', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'photos'), { a: 10 });
     await upload(alice, file('alice', 'photos'));
     makeTree(file('bob', 'photos'), { mine: 5 });
@@ -210,7 +204,7 @@ describe('downloading a folder', () => {
   });
 
   it('takes files whose names are those that others have while they are fetched', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'odd'), { x: 20 * KIB, 'x.part': 30 * KIB, 'x.part.part': 5 });
     await upload(alice, file('alice', 'odd'));
     await (await bob.downloadFile('g', 'odd', file('bob', ''))).done;
@@ -218,7 +212,7 @@ describe('downloading a folder', () => {
   });
 
   it('pauses, goes on, and is one download all the while', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'many'), manyFiles(120, 40 * KIB));
     await upload(alice, file('alice', 'many'));
     const download = await bob.downloadFile('g', 'many', file('bob', 'many'));
@@ -240,7 +234,7 @@ describe('downloading a folder', () => {
   });
 
   it('is given up without a trace, but for what its owner changed', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'many'), manyFiles(40, 20 * KIB));
     await upload(alice, file('alice', 'many'));
     const download = await bob.downloadFile('g', 'many', file('bob', 'many'));
@@ -261,7 +255,7 @@ describe('downloading a folder', () => {
   });
 
   it('goes on after a restart where it was, running or paused', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'many'), { ...manyFiles(100, 40 * KIB), 'empty/': 0 });
     await upload(alice, file('alice', 'many'));
     await bob.downloadFile('g', 'many', file('bob', 'many'));
@@ -286,7 +280,7 @@ describe('downloading a folder', () => {
   });
 
   it('fetches again what a crash took of a finished file', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     makeTree(file('alice', 'some'), { ...manyFiles(60, 40 * KIB), 'last one': 700 * KIB });
     await upload(alice, file('alice', 'some'));
     await bob.downloadFile('g', 'some', file('bob', 'some'));

@@ -23,12 +23,6 @@ beforeEach(async () => {
 });
 afterEach(() => library.dispose());
 
-async function two(): Promise<[Client, Client]> {
-  const [alice, bob] = await library.members(['alice', 'bob']);
-  if (!alice || !bob) throw new Error('two members');
-  return [alice, bob];
-}
-
 const fetchedBytes = (status: { peers: readonly { bytes: number }[] }) =>
   status.peers.reduce((sum, peer) => sum + peer.bytes, 0);
 
@@ -45,7 +39,7 @@ async function download(client: Client, name: string, to: string) {
 
 describe('what the disk has', () => {
   it('is copied, not fetched: from another file, wherever in it the pieces lie', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const bytes = randomBytes(4 * MIB);
     const first = library.file('alice', 'first.bin');
     writeFileSync(first, bytes);
@@ -63,7 +57,7 @@ describe('what the disk has', () => {
   });
 
   it('is checked on the way: a source that has changed gives nothing wrong', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(MIB));
     await alice.uploadFile(file, 'g');
@@ -75,7 +69,7 @@ describe('what the disk has', () => {
   });
 
   it('is found for a file of a single piece', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.txt');
     writeFileSync(file, 'one small piece');
     await alice.uploadFile(file, 'g');
@@ -88,7 +82,7 @@ describe('what the disk has', () => {
 
 describe('a new version', () => {
   it('takes the place of the old one, and only what changed is fetched', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     const bytes = randomBytes(4 * MIB);
     writeFileSync(file, bytes);
@@ -109,7 +103,7 @@ describe('a new version', () => {
   });
 
   it('is only for who shared the file and for the owner of the group', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('bob', 'a.bin');
     writeFileSync(file, 'bob has this');
     const mine = library.file('alice', 'a.bin');
@@ -119,7 +113,7 @@ describe('a new version', () => {
   });
 
   it('is what a running download of the old one goes on with, keeping what has not changed', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(4 * MIB));
     await alice.uploadFile(file, 'g');
@@ -142,7 +136,7 @@ describe('a new version', () => {
 
 describe('check_file', () => {
   it('finds what is right, what has rotted, and mends it from the group', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(2 * MIB));
     await alice.uploadFile(file, 'g');
@@ -173,7 +167,7 @@ describe('check_file', () => {
   });
 
   it('pauses and goes on like any download', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(MIB));
     await alice.uploadFile(file, 'g');
@@ -190,7 +184,7 @@ describe('check_file', () => {
   });
 
   it('mends a file that was cut off, and leaves one that has grown alone', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(MIB));
     await alice.uploadFile(file, 'g');
@@ -207,7 +201,7 @@ describe('check_file', () => {
   });
 
   it('notices rot when a piece is asked for, and says so', async () => {
-    const [alice, bob] = await two();
+    const [alice, bob] = await library.two();
     const file = library.file('alice', 'a.bin');
     writeFileSync(file, randomBytes(MIB));
     const asBefore = () => utimesSync(file, 1_000_000, 1_000_000);

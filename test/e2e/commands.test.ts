@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { MIB } from '../../src/protocol/limits.ts';
 import { type ClientHome, ClientProcess } from '../support/client-process.ts';
 import { Network, sha256, writeRandomFile } from '../support/network.ts';
-import { type Ended, TrackerProcess } from '../support/tracker-process.ts';
+import { type Ended, Program } from '../support/program.ts';
 
 let network: Network;
 let home: ClientHome;
@@ -148,7 +148,7 @@ describe('what the client can not start with', () => {
 
 describe('the tracker program', () => {
   const start = async (...args: string[]) => {
-    const run = new TrackerProcess(args);
+    const run = new Program('tracker', args);
     run.endInput();
     return run.ended;
   };

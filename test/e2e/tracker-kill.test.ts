@@ -13,8 +13,9 @@ import { RequestError } from '../../src/protocol/errors.ts';
 import type { RequestId, Root } from '../../src/protocol/ids.ts';
 import type { Method, Params, Result } from '../../src/protocol/messages.ts';
 import type { Signed } from '../../src/protocol/signed.ts';
+import type { Program } from '../support/program.ts';
 import { newRequestId, PASSWORD, WireClient } from '../support/tracker.ts';
-import { TrackerHome, type TrackerProcess } from '../support/tracker-process.ts';
+import { TrackerHome } from '../support/tracker-process.ts';
 
 const CLIENTS = 8;
 const KILLS = 50;
@@ -26,7 +27,7 @@ afterEach(() => home?.dispose());
 
 /** Keeps a tracker running until it is told to kill it, and says when there is one. */
 class Supervisor {
-  up: Promise<TrackerProcess>;
+  up: Promise<Program>;
   kills = 0;
   readonly #home: TrackerHome;
   #eventsLeft = 0;
@@ -48,7 +49,7 @@ class Supervisor {
     });
   }
 
-  async #start(): Promise<TrackerProcess> {
+  async #start(): Promise<Program> {
     const run = await this.#home.start();
     this.#eventsLeft = 1 + Math.floor(Math.random() * EVENTS_MAX);
     return run;

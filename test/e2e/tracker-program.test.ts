@@ -5,8 +5,9 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Program } from '../support/program.ts';
 import { WireClient } from '../support/tracker.ts';
-import { TrackerHome, TrackerProcess } from '../support/tracker-process.ts';
+import { TrackerHome } from '../support/tracker-process.ts';
 
 let home: TrackerHome;
 beforeEach(async () => {
@@ -62,7 +63,7 @@ describe('running', () => {
 });
 
 describe('refusing to start', () => {
-  const ended = async (run: TrackerProcess) => {
+  const ended = async (run: Program) => {
     const { exitCode, stderr } = await run.ended;
     return `${exitCode}: ${stderr.trimEnd()}`;
   };
@@ -114,11 +115,13 @@ describe('refusing to start', () => {
   });
 
   test('with arguments that make no sense', async () => {
-    expect(await ended(new TrackerProcess([home.infoPath, '2']))).toMatch(
+    expect(await ended(new Program('tracker', [home.infoPath, '2']))).toMatch(
       /^2: tracker: .* lists 1 tracker, so there is no/,
     );
-    expect(await ended(new TrackerProcess([home.infoPath, 'first']))).toMatch(/^2: error: .*give a number from 1/);
-    expect(await ended(new TrackerProcess([]))).toMatch(/^2: error: missing required argument/);
-    expect(await ended(new TrackerProcess([home.infoPath, '1', '--log-level', 'loud']))).toMatch(/^2: error: .*loud/);
+    expect(await ended(new Program('tracker', [home.infoPath, 'first']))).toMatch(/^2: error: .*give a number from 1/);
+    expect(await ended(new Program('tracker', []))).toMatch(/^2: error: missing required argument/);
+    expect(await ended(new Program('tracker', [home.infoPath, '1', '--log-level', 'loud']))).toMatch(
+      /^2: error: .*loud/,
+    );
   });
 });

@@ -1,45 +1,20 @@
 /** The client program as people run it: a process of its own, spoken to through --json or plain standard input. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { quoteWord } from '../../src/main/shell/words.ts';
-import { type Ended, freePort } from './tracker-process.ts';
-
-const PROGRAM = fileURLToPath(new URL('../../src/main/client.ts', import.meta.url));
+import { freePort, Program } from './program.ts';
 
 export type JsonLine = Readonly<Record<string, unknown>>;
 
 /** One run of the client with --json. */
-export class ClientProcess {
-  readonly ended: Promise<Ended>;
-  readonly #child: ChildProcess;
+export class ClientProcess extends Program {
   readonly lines: JsonLine[] = [];
-  readonly #waiting: (() => void)[] = [];
   #rest = '';
-  #stdout = '';
-  #stderr = '';
-  #over = false;
   #outcomes = 0;
 
   constructor(args: readonly string[], nodeFlags: readonly string[] = []) {
-    this.#child = spawn(process.execPath, [...nodeFlags, PROGRAM, ...args], { stdio: ['pipe', 'pipe', 'pipe'] });
-    this.#child.stdout?.setEncoding('utf8').on('data', (text: string) => this.#read(text));
-    this.#child.stderr?.setEncoding('utf8').on('data', (text: string) => {
-      this.#stderr += text;
-    });
-    this.#child.stdin?.on('error', () => {});
-    this.ended = once(this.#child, 'close').then(([exitCode, signal]) => {
-      this.#over = true;
-      this.#wake();
-      return { exitCode, signal, stdout: this.#stdout, stderr: this.#stderr };
-    });
-  }
-
-  get pid(): number {
-    return this.#child.pid ?? 0;
+    super('client', args, [process.execPath, ...nodeFlags]);
   }
 
   /** Sends a command and gives its outcome, good or bad. */
@@ -61,10 +36,7 @@ export class ClientProcess {
   /** The first line, of those that came or will, that matches; each line is shown to `matches` once, in order. */
   async line(matches: (line: JsonLine) => boolean): Promise<JsonLine> {
     for (let at = 0; ; at += 1) {
-      while (at >= this.lines.length) {
-        if (this.#over) throw new Error(`the client ended:\n${this.#stdout}${this.#stderr}`);
-        await new Promise<void>((resolve) => this.#waiting.push(resolve));
-      }
+      while (at >= this.lines.length) await this.more('before a line that was waited for');
       const line = this.lines[at];
       if (line && matches(line)) return line;
     }
@@ -74,33 +46,10 @@ export class ClientProcess {
     return this.line((line) => line['type'] === 'notice' && line['notice'] === kind);
   }
 
-  type(line: string): void {
-    this.#child.stdin?.write(`${line}\n`);
-  }
-
-  endInput(): void {
-    this.#child.stdin?.end();
-  }
-
-  kill(signal: NodeJS.Signals): void {
-    this.#child.kill(signal);
-  }
-
-  async quit(): Promise<Ended> {
-    this.type('quit');
-    return this.ended;
-  }
-
-  #read(text: string): void {
-    this.#stdout += text;
+  protected override printedMore(text: string): void {
     const lines = (this.#rest + text).split('\n');
     this.#rest = lines.pop() ?? '';
     for (const line of lines) if (line.startsWith('{')) this.lines.push(JSON.parse(line));
-    this.#wake();
-  }
-
-  #wake(): void {
-    for (const wake of this.#waiting.splice(0)) wake();
   }
 }
 

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Address } from '../../src/protocol/tracker-info.ts';
-import { freePort, TrackerProcess } from './tracker-process.ts';
+import { freePort, Program } from './program.ts';
 
 export class Cluster {
   readonly path = mkdtempSync(join(tmpdir(), 'p2pfs-cluster-'));
   readonly infoPath = join(this.path, 'tracker_info.txt');
   readonly addresses: readonly Address[];
-  readonly #runs: TrackerProcess[] = [];
+  readonly #runs: Program[] = [];
 
   private constructor(ports: readonly number[]) {
     this.addresses = ports.map((port) => ({ host: '127.0.0.1', port }));
@@ -27,8 +27,8 @@ export class Cluster {
   }
 
   /** A run that serves clients. Numbers count from 0. */
-  async start(at: number, ...flags: readonly string[]): Promise<TrackerProcess> {
-    const run = new TrackerProcess([this.infoPath, String(at + 1), '--data-dir', this.dataDir(at), ...flags]);
+  async start(at: number, ...flags: readonly string[]): Promise<Program> {
+    const run = new Program('tracker', [this.infoPath, String(at + 1), '--data-dir', this.dataDir(at), ...flags]);
     this.#runs.push(run);
     await run.printed('listens on');
     return run;

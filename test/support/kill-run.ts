@@ -17,8 +17,8 @@ import type { Method, Params, Result } from '../../src/protocol/messages.ts';
 import type { Signed } from '../../src/protocol/signed.ts';
 import { readEntry } from '../../src/protocol/transaction.ts';
 import { Cluster } from './cluster.ts';
+import type { Program } from './program.ts';
 import { newRequestId, PASSWORD, WireClient } from './tracker.ts';
-import type { TrackerProcess } from './tracker-process.ts';
 
 const KILL_AFTER_MS_MIN = 20;
 const KILL_AFTER_MS_MAX = 500;
@@ -76,7 +76,7 @@ class KillRun {
     return { ...this.#judge(people), kills: this.#kills, healedMs };
   }
 
-  async #killInTurn(processes: TrackerProcess[]): Promise<void> {
+  async #killInTurn(processes: Program[]): Promise<void> {
     for (let kill = 0; kill < this.#kills; kill += 1) {
       await delay(KILL_AFTER_MS_MIN + Math.random() * (KILL_AFTER_MS_MAX - KILL_AFTER_MS_MIN));
       const at = Math.random() < 0.5 ? 0 : 1;

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, type ClientOptions } from '../../src/main/index.ts';
 import { MIB } from '../../src/protocol/limits.ts';
+import { freePort } from './program.ts';
 import { TrackerBench } from './tracker.ts';
-import { freePort } from './tracker-process.ts';
 
 export class Library {
   readonly path = mkdtempSync(join(tmpdir(), 'p2pfs-library-'));
@@ -50,6 +50,13 @@ export class Library {
       members.push(client);
     }
     return members;
+  }
+
+  /** Alice and Bob, both members of the group `g`. */
+  async two(): Promise<[Client, Client]> {
+    const [alice, bob] = await this.members(['alice', 'bob']);
+    if (!alice || !bob) throw new Error('two members');
+    return [alice, bob];
   }
 
   /** Clients of further users, let into the group by its owner. */

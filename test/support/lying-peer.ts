@@ -10,7 +10,7 @@ import { OPENED_COMPLETE } from '../../src/protocol/messages.ts';
 import { PieceTree } from '../../src/protocol/piece-tree.ts';
 import type { ClientProcess, JsonLine } from './client-process.ts';
 import type { Network } from './network.ts';
-import { freePort } from './tracker-process.ts';
+import { freePort } from './program.ts';
 
 const requestId = () => newId<RequestId>();
 

@@ -3,7 +3,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createReadStream, writeFileSync } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { ClientHome, type ClientProcess } from './client-process.ts';
-import { TrackerHome, type TrackerProcess } from './tracker-process.ts';
+import type { Program } from './program.ts';
+import { TrackerHome } from './tracker-process.ts';
 
 export interface Member {
   readonly home: ClientHome;
@@ -12,10 +13,10 @@ export interface Member {
 
 export class Network {
   readonly trackerHome: TrackerHome;
-  tracker: TrackerProcess;
+  tracker: Program;
   readonly #homes: ClientHome[] = [];
 
-  private constructor(trackerHome: TrackerHome, tracker: TrackerProcess) {
+  private constructor(trackerHome: TrackerHome, tracker: Program) {
     this.trackerHome = trackerHome;
     this.tracker = tracker;
   }

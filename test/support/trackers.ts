@@ -6,8 +6,8 @@ import type { Identity } from '../../src/main/net/identity.ts';
 import { Tracker, type TrackerOptions } from '../../src/main/tracker/node.ts';
 import type { TrackerLine } from '../../src/protocol/tracker-info.ts';
 import { eventually } from './eventually.ts';
+import { freePort } from './program.ts';
 import { WireClient } from './tracker.ts';
-import { freePort } from './tracker-process.ts';
 
 export class Trackers {
   readonly lines: readonly TrackerLine[];

@@ -9,8 +9,8 @@ import { closest, distance } from 'fastest-levenshtein';
 import { printable } from '../../protocol/names.ts';
 import type { Transaction } from '../../protocol/transaction.ts';
 import { inBackground } from '../support/terminal.ts';
+import type { Verification } from './ledger.ts';
 import { statusText, type TrackerStatus } from './status.ts';
-import type { Verification } from './verify-log.ts';
 
 const TAIL_DEFAULT = 20;
 const TAIL_MAX = 100_000;

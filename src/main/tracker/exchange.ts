@@ -49,8 +49,11 @@ interface Followed {
   readonly inStep: PromiseWithResolvers<boolean>;
 }
 
+/** The log of all trackers, as it is exchanged. */
+export type ReplicatedLog = Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept'>;
+
 export class Exchange {
-  readonly #journal: Journal;
+  readonly #journal: ReplicatedLog;
   readonly #duties: ExchangeDuties;
   readonly #feeds = new Map<ReplicaLink, Feed>();
   readonly #followed = new Map<ReplicaLink, Followed>();
@@ -59,7 +62,7 @@ export class Exchange {
   #digest: { readonly held: Vector; readonly digest: Uint8Array; told: boolean } | undefined;
   #differs = false;
 
-  constructor(journal: Journal, duties: ExchangeDuties) {
+  constructor(journal: ReplicatedLog, duties: ExchangeDuties) {
     this.#journal = journal;
     this.#duties = duties;
   }

@@ -25,12 +25,13 @@ import type { Clock } from '../support/clock.ts';
 import { entryFault, type Head, headOf, vouched } from './chain.ts';
 import { type Executed, History, type Insertion } from './history.ts';
 import { compareHlc, comparePlaces, nextHlc } from './hlc.ts';
+import type { Done, Ledger, Order, Verification } from './ledger.ts';
 import { type Damage, LogReader } from './log-reader.ts';
 import type { LogStore } from './log-store.ts';
 import type { Registry } from './registry.ts';
 import type { StoredEntry } from './stored-entry.ts';
 import type { Vector } from './vectors.ts';
-import { type Verification, verifyLog } from './verify-log.ts';
+import { verifyLog } from './verify-log.ts';
 
 export interface JournalOptions {
   /** The key of another tracker whose log is to be believed. */
@@ -47,7 +48,7 @@ export interface Accepted extends Insertion {
   readonly gap: boolean;
 }
 
-export class Journal {
+export class Journal implements Ledger {
   readonly #store: LogStore;
   readonly #identity: Identity;
   readonly #clock: Clock;
@@ -85,7 +86,7 @@ export class Journal {
       journal.#damaged.set(damage.origin, damage);
       journal.#salvage.set(damage.origin, rest);
     }
-    if (journal.#damaged.size > 0 && !journal.#repairable) throw journal.damageError();
+    if (journal.#damaged.size > 0 && !journal.#repairable) throw journal.#damageError();
     transactions.sort(comparePlaces);
     for (let at = 0; at < transactions.length; at += EXECUTE_AT_ONCE) {
       journal.#execute(transactions.slice(at, at + EXECUTE_AT_ONCE));
@@ -146,7 +147,7 @@ export class Journal {
     return [...this.#damaged.values()];
   }
 
-  damageError(): RequestError {
+  #damageError(): RequestError {
     const [damage] = this.#damaged.values();
     return new RequestError(
       'log-damaged',
@@ -162,6 +163,18 @@ export class Journal {
     const vector: Record<TrackerId, number | undefined> = Object.fromEntries(this.#executed);
     if (this.#safeSeq > 0) vector[this.id] = this.#safeSeq;
     return vector;
+  }
+
+  start(): void {
+    if (this.#damaged.has(this.id)) throw this.#damageError();
+  }
+
+  /** The registry is never behind what this tracker knows. */
+  current(): undefined {}
+
+  async perform({ judge, requestId }: Order): Promise<Done> {
+    const draft = judge();
+    return 'answer' in draft ? draft : this.write(draft.op, draft.actor, requestId);
   }
 
   /** Writes and executes. What it did may be told when `settled` says so. */

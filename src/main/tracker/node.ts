@@ -17,10 +17,11 @@ import { type Clock, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
 import { type Logger, silentLogger } from '../support/logger.ts';
 import { ACCOUNT_LIMITS, type AccountLimits, Accounts } from './accounts.ts';
-import { Exchange } from './exchange.ts';
+import { Exchange, type ReplicatedLog } from './exchange.ts';
 import type { ReplicaLink } from './feed.ts';
 import { Journal } from './journal.ts';
 import { KnownTrackers } from './known-trackers.ts';
+import type { Ledger, Verification } from './ledger.ts';
 import { Links } from './links.ts';
 import { type LogStore, SqliteLogStore } from './log-store.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
@@ -28,7 +29,6 @@ import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
 import { peerStates, type TrackerStatus } from './status.ts';
 import type { Vector } from './vectors.ts';
-import type { Verification } from './verify-log.ts';
 
 const CONNECTIONS_MAX = 10_000;
 /** How long a client may take to read its last answers when the tracker closes. */
@@ -58,7 +58,7 @@ interface Parts {
   readonly logger: Logger;
   readonly dataDir: DataDir;
   readonly known: KnownTrackers;
-  readonly journal: Journal;
+  readonly ledger: Ledger & ReplicatedLog;
   readonly accounts: Accounts;
   readonly lines: readonly TrackerLine[];
 }
@@ -71,7 +71,7 @@ export class Tracker {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #dataDir: DataDir;
-  readonly #journal: Journal;
+  readonly #ledger: Ledger;
   readonly #service: Service;
   readonly #known: KnownTrackers;
   readonly #exchange: Exchange;
@@ -89,14 +89,14 @@ export class Tracker {
   #ready = false;
 
   private constructor(parts: Parts) {
-    const { identity, clock, logger, journal, known, lines } = parts;
+    const { identity, clock, logger, ledger, known, lines } = parts;
     this.id = identity.id;
     this.#logger = logger;
     this.#clock = clock;
     this.#dataDir = parts.dataDir;
-    this.#journal = journal;
+    this.#ledger = ledger;
     this.#known = known;
-    this.#exchange = new Exchange(journal, {
+    this.#exchange = new Exchange(ledger, {
       logger,
       introduction: () => known.introduction(),
       introduced: (keys, pins) => known.introduced(keys, pins),
@@ -127,10 +127,10 @@ export class Tracker {
       const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
       undo.unshift(() => store.close());
       const repairable = others.length > 0;
-      const journal = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
-      for (const damage of journal.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
+      const ledger = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
+      for (const damage of ledger.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
       const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
-      const tracker = new Tracker({ identity, clock, logger, dataDir, known, journal, accounts, lines: others });
+      const tracker = new Tracker({ identity, clock, logger, dataDir, known, ledger, accounts, lines: others });
       undo.splice(0, undo.length, () => tracker.close());
       await tracker.#open(address, identity);
       return tracker;
@@ -154,7 +154,7 @@ export class Tracker {
   /** What it holds of each tracker's log, and what its registry adds up to: equal where the former is. */
   state(): { readonly held: Vector; readonly digest: string; readonly differs: boolean } {
     return {
-      held: this.#journal.held(),
+      held: this.#ledger.held(),
       digest: toHex(this.#exchange.digest()),
       differs: this.#exchange.differs,
     };
@@ -167,24 +167,24 @@ export class Tracker {
       held,
       digest,
       differs,
-      entries: this.#journal.entryCount,
+      entries: this.#ledger.entryCount,
       connections: this.#seats.size,
       perSecond: this.#writeRate,
-      replayed: this.#journal.replayedTotal,
-      damaged: this.#journal.damage.length,
+      replayed: this.#ledger.replayedTotal,
+      damaged: this.#ledger.damage.length,
       peers: peerStates(this.#exchange.others(), held),
     };
   }
 
   /** The last so many transactions, in the order of execution. */
   log(tail: number): readonly Transaction[] {
-    return this.#journal.tail(tail);
+    return this.#ledger.tail(tail);
   }
 
   /** Verifies the log on the disk. */
   async verifyLog(): Promise<Verification> {
-    while (this.#journal.settled()) await this.#journal.settled();
-    return this.#journal.verify(this.state().digest);
+    while (this.#ledger.settled()) await this.#ledger.settled();
+    return this.#ledger.verify(this.state().digest);
   }
 
   /** Serves figures for Prometheus until the tracker closes. Throws RequestError('port-taken'). */
@@ -211,7 +211,10 @@ export class Tracker {
     // Our own log may have been longer once than it is here: others are asked before anything is written to it.
     await this.#links.start();
     if (this.#failure !== undefined) throw this.#failure;
-    if (this.#journal.damage.some(({ origin }) => origin === this.id)) throw this.#journal.damageError();
+    this.#ledger.start({
+      executed: (insertion) => this.#service.executed(insertion),
+      failed: (error) => this.#fail(error),
+    });
     this.#ready = true;
     const beats = [
       this.#clock.every(HEARTBEAT_MS, () => this.#beat()),
@@ -220,7 +223,7 @@ export class Tracker {
     this.#stopHeartbeat = () => {
       for (const stop of beats) stop();
     };
-    const entries = this.#journal.entryCount;
+    const entries = this.#ledger.entryCount;
     this.#logger.info({ address: formatAddress(this.address), id: this.id, entries }, 'listening');
   }
 
@@ -228,7 +231,7 @@ export class Tracker {
     if (!this.#ready || this.#closing || this.#failure !== undefined) return undefined;
     const duties: SeatDuties = {
       answer: (seat, call) => this.#service.answer(seat, call),
-      settled: () => this.#journal.settled(),
+      settled: () => this.#ledger.settled(),
       failed: (error) => this.#fail(error),
     };
     const seat = new Seat(connection, duties);
@@ -247,7 +250,7 @@ export class Tracker {
   }
 
   #measure(): void {
-    const { writtenCount } = this.#journal;
+    const { writtenCount } = this.#ledger;
     this.#writeRate = ((writtenCount - this.#writtenBefore) * 1000) / RATE_MS;
     this.#writtenBefore = writtenCount;
   }
@@ -272,7 +275,7 @@ export class Tracker {
     this.#service.relay.close();
     await this.#links.close();
     await this.#listener?.close();
-    await this.#journal.close().catch((error) => this.#fail(error));
+    await this.#ledger.close().catch((error) => this.#fail(error));
     this.#known.close();
     this.#dataDir.close();
     this.#logger.info('closed');

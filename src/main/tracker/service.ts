@@ -1,5 +1,5 @@
 /**
- * Answers every request: judges it (requests.ts, listings.ts), writes what changes state to the journal, and tells
+ * Answers every request: judges it (requests.ts, listings.ts), writes what changes state to the ledger, and tells
  * those whom it concerns. It owns the requests that are being worked on, so that one that is repeated meanwhile is not
  * done twice. Answers and pushes may be made before the disk has what they depend on; the seats hold them back.
  */
@@ -17,8 +17,8 @@ import { type Clock, random } from '../support/clock.ts';
 import type { Accounts } from './accounts.ts';
 import { groupWithId, loggedIn, requireMember } from './asker.ts';
 import type { Insertion } from './history.ts';
-import type { Journal } from './journal.ts';
 import type { KnownTrackers } from './known-trackers.ts';
+import type { Draft, Ledger } from './ledger.ts';
 import { findFile, listFiles, listGroups, listMembers, listRequests } from './listings.ts';
 import { departureOf, memberGone, noticesOf } from './notices.ts';
 import { Online } from './online.ts';
@@ -54,7 +54,7 @@ export interface Replicas {
 }
 
 export interface ServiceOptions {
-  readonly journal: Journal;
+  readonly ledger: Ledger;
   readonly accounts: Accounts;
   readonly identity: Identity;
   readonly clock: Clock;
@@ -77,7 +77,7 @@ const idsOf = (requestId: RequestId, device: DeviceId): FreshIds => ({
 });
 
 export class Service {
-  readonly #journal: Journal;
+  readonly #ledger: Ledger;
   readonly #accounts: Accounts;
   readonly #identity: Identity;
   readonly #clock: Clock;
@@ -91,7 +91,7 @@ export class Service {
   readonly #running = new Map<RequestId, Running>();
 
   constructor(options: ServiceOptions) {
-    this.#journal = options.journal;
+    this.#ledger = options.ledger;
     this.#accounts = options.accounts;
     this.#identity = options.identity;
     this.#clock = options.clock;
@@ -116,7 +116,7 @@ export class Service {
     for (const { transaction, outcome } of executed) if (outcome) this.#spread(undefined, transaction, outcome);
     for (const { op } of voided) {
       // A removal elsewhere came first: who was let in here is out again.
-      const group = op.type === 'join-accepted' ? this.#journal.registry.group(op.group) : undefined;
+      const group = op.type === 'join-accepted' ? this.#ledger.registry.group(op.group) : undefined;
       if (group && op.type === 'join-accepted') this.#spreadDeparture(op.user, group);
     }
     if (replayed > 0) this.endExpiredSessions();
@@ -126,16 +126,18 @@ export class Service {
   endExpiredSessions(): void {
     const nowMs = this.#clock.nowMs();
     for (const id of this.#online.sessions()) {
-      const session = this.#journal.registry.session(id);
+      const session = this.#ledger.registry.session(id);
       if (session && session.expiresMs > nowMs) continue;
       for (const seat of this.#online.in(id)) this.#logOut(seat);
     }
   }
 
   async #look(seat: Seat, call: Exclude<Call, Change>): Promise<unknown> {
-    if (call.method === 'resume') return this.#resumeSession(seat, call.params);
     if (call.method === 'trackers') return { pins: this.#known.pins() };
-    const { registry } = this.#journal;
+    const current = this.#ledger.current();
+    if (current) await current;
+    if (call.method === 'resume') return this.#resumeSession(seat, call.params);
+    const { registry } = this.#ledger;
     const user = loggedIn(seat, registry, this.#clock.nowMs());
     switch (call.method) {
       case 'list_groups':
@@ -180,7 +182,7 @@ export class Service {
 
   /** Waits a while for a second tracker; the answer leaves in any case once the entry is safe here. */
   async #holders(transaction: Transaction): Promise<number> {
-    await this.#journal.settled();
+    await this.#ledger.settled();
     this.#replicas.wrote();
     if (this.#replicas.holders(transaction) < 2) {
       const { promise: late, resolve } = Promise.withResolvers<void>();
@@ -196,49 +198,63 @@ export class Service {
     const running: Running = { seat, method: call.method, done: this.#perform(seat, call) };
     this.#running.set(requestId, running);
     const forget = () => this.#running.delete(requestId);
-    running.done.then(() => this.#journal.settled()).then(forget, forget);
+    running.done.then(() => this.#ledger.settled()).then(forget, forget);
     return running;
   }
 
   async #perform(seat: Seat, call: Change): Promise<Done> {
     const { requestId } = call.params;
-    const earlier = this.#journal.find(requestId, seat.device);
+    const earlier = this.#ledger.find(requestId, seat.device);
     if (earlier) {
       checkRepeat(earlier, call.method, seat);
       return { transaction: earlier };
     }
-    const verdict = await this.#verdict(seat, call);
-    if ('answer' in verdict) return verdict;
-    const user = this.#userOf(seat, verdict.op);
-    const actor = user ? { device: seat.device, user } : { device: seat.device };
-    const { transaction, outcome } = this.#journal.write(verdict.op, actor, requestId);
+    const verdict = await this.#prepare(seat, call);
+    const judge = () => this.#draft(seat, verdict());
+    const done = await this.#ledger.perform({ requestId, device: seat.device, judge });
+    if ('answer' in done) return done;
+    const { transaction, outcome } = done;
+    // Another tracker may have been asked the same meanwhile.
+    checkRepeat(transaction, call.method, seat);
     if (outcome) this.#spread(seat, transaction, outcome);
     return { transaction };
   }
 
-  async #verdict(seat: Seat, call: Change): Promise<Verdict> {
-    const { registry } = this.#journal;
+  /** Does what takes time. What it gives tells the verdict on the registry as it is when it is asked. */
+  async #prepare(seat: Seat, call: Change): Promise<() => Verdict> {
+    const ledger = this.#ledger;
     const { requestId } = call.params;
     switch (call.method) {
       case 'create_user': {
-        const { user: name, password } = call.params;
-        checkNewUser(call.params, registry);
-        const passwordHash = await this.#accounts.hash(password, seat.remoteAddress);
-        // Somebody else may have taken the name meanwhile.
-        checkNewUser(call.params, registry);
-        return { op: { type: 'user-created', user: derivedId('user', requestId, seat.device), name, passwordHash } };
+        const { params } = call;
+        await ledger.current();
+        checkNewUser(params, ledger.registry);
+        const passwordHash = await this.#accounts.hash(params.password, seat.remoteAddress);
+        const user: User['id'] = derivedId('user', requestId, seat.device);
+        return () => {
+          // Somebody else may have taken the name meanwhile.
+          checkNewUser(params, ledger.registry);
+          return { op: { type: 'user-created', user, name: params.user, passwordHash } };
+        };
       }
       case 'login': {
         const { user: name, password } = call.params;
-        checkLogin(name, seat, registry, this.#clock.nowMs());
-        const user = await this.#accounts.check(name, registry.userNamed(name), password, seat.remoteAddress);
+        await ledger.current();
+        checkLogin(name, seat, ledger.registry, this.#clock.nowMs());
+        const user = await this.#accounts.check(name, ledger.registry.userNamed(name), password, seat.remoteAddress);
         const expiresMs = this.#clock.nowMs() + SESSION_LIFETIME_MS;
         const session: SessionId = derivedId('session', requestId, seat.device);
-        return { op: { type: 'session-opened', session, user: user.id, device: seat.device, expiresMs } };
+        return () => ({ op: { type: 'session-opened', session, user: user.id, device: seat.device, expiresMs } });
       }
       default:
-        return judge(call, seat, registry, this.#clock.nowMs(), idsOf(requestId, seat.device));
+        return () => judge(call, seat, ledger.registry, this.#clock.nowMs(), idsOf(requestId, seat.device));
     }
+  }
+
+  #draft(seat: Seat, verdict: Verdict): Draft {
+    if ('answer' in verdict) return verdict;
+    const user = this.#userOf(seat, verdict.op);
+    return { op: verdict.op, actor: user ? { device: seat.device, user } : { device: seat.device } };
   }
 
   #userOf(seat: Seat, op: Operation): User['id'] | undefined {
@@ -253,14 +269,14 @@ export class Service {
     }
     const departure = departureOf(transaction);
     if (departure) this.#leaveGroup(departure.user, departure.group);
-    for (const { to, push, exceptAsker } of noticesOf(transaction, outcome, this.#journal.registry)) {
+    for (const { to, push, exceptAsker } of noticesOf(transaction, outcome, this.#ledger.registry)) {
       this.#online.tell(to, push, exceptAsker ? asker : undefined);
     }
   }
 
   #spreadDeparture(user: User['id'], group: Group): void {
     this.#leaveGroup(user, group.id);
-    this.#online.tell([...group.members, user], memberGone(user, group, this.#journal.registry), undefined);
+    this.#online.tell([...group.members, user], memberGone(user, group, this.#ledger.registry), undefined);
   }
 
   #leaveGroup(user: User['id'], group: Group['id']): void {
@@ -270,7 +286,7 @@ export class Service {
 
   /** The answer to the request that a transaction came from, also when it is a repeat on another connection. */
   #report(seat: Seat, transaction: Transaction): ChangeAnswer {
-    const { registry } = this.#journal;
+    const { registry } = this.#ledger;
     const answer = answerTo(transaction, registry);
     const { op, hlc, origin, seq } = transaction;
     if (op.type === 'session-closed' && seat.session === op.session) this.left(seat);
@@ -286,17 +302,17 @@ export class Service {
 
   #resumeSession(seat: Seat, { token: signed }: Params<'resume'>): Result<'resume'> {
     const token = openSessionToken(signed, this.#known.trusts, this.#clock.nowMs());
-    const session = this.#journal.registry.session(token.session);
+    const session = this.#ledger.registry.session(token.session);
     const hint = 'log in again: login <user_id> <passwd>';
     if (token.device !== seat.device) {
       throw new RequestError('session-ended', 'the session belongs to another device', hint);
     }
-    if (!session && token.opened && !this.#journal.has(token.opened.origin, token.opened.seq)) {
+    if (!session && token.opened && !this.#ledger.has(token.opened.origin, token.opened.seq)) {
       throw new RequestError('tracker-behind', 'this tracker has not heard of your login yet', 'try another tracker');
     }
     if (!session) throw new RequestError('session-ended', 'your session has ended', hint);
     this.#enter(seat, session.id, session.user);
-    return { user: session.user, userName: this.#journal.registry.userName(session.user) };
+    return { user: session.user, userName: this.#ledger.registry.userName(session.user) };
   }
 
   #enter(seat: Seat, session: NonNullable<Seat['session']>, user: User['id']): void {
@@ -311,8 +327,8 @@ export class Service {
   }
 
   #ticket(seat: Seat, { group: id }: Params<'ticket'>, user: User): Result<'ticket'> {
-    const group = groupWithId(id, this.#journal.registry);
-    requireMember(group, user, this.#journal.registry);
+    const group = groupWithId(id, this.#ledger.registry);
+    requireMember(group, user, this.#ledger.registry);
     const issuedMs = this.#clock.nowMs();
     const ticket = issueTicket(
       {
@@ -330,7 +346,7 @@ export class Service {
   }
 
   #announce(seat: Seat, { address, shares }: Params<'announce'>, user: User): Result<'announce'> {
-    const { registry } = this.#journal;
+    const { registry } = this.#ledger;
     const allowed = ({ group, file }: (typeof shares)[number]) => {
       const known = registry.group(group);
       return known?.members.has(user.id) && known.files.has(file);
@@ -348,8 +364,8 @@ export class Service {
   }
 
   #watch(seat: Seat, { group: id, file }: Params<'watch_file'>, user: User): Result<'watch_file'> {
-    const group = groupWithId(id, this.#journal.registry);
-    requireMember(group, user, this.#journal.registry);
+    const group = groupWithId(id, this.#ledger.registry);
+    requireMember(group, user, this.#ledger.registry);
     if (!group.files.has(file)) throw new RequestError('no-such-file', 'the group does not have this file any more');
     return { peers: this.#presence.watch(seat, group.id, file) };
   }

@@ -7,18 +7,13 @@ import { type TrackerId, toHex } from '../../protocol/ids.ts';
 import type { PublicKey } from '../../protocol/signed.ts';
 import { type LogEntry, signatureFault } from '../../protocol/transaction.ts';
 import { type Head, storedEntryOf } from './chain.ts';
+import type { Verification } from './ledger.ts';
 import { Registry } from './registry.ts';
 import { registryDigest } from './registry-digest.ts';
 import type { StoredEntry } from './stored-entry.ts';
 import { sameVector, type Vector } from './vectors.ts';
 
 const ENTRIES_A_TURN = 100;
-
-export interface Verification {
-  readonly entries: number;
-  /** Undefined when all of it holds. */
-  readonly fault: string | undefined;
-}
 
 export interface Verified {
   readonly held: Vector;

@@ -6,18 +6,12 @@
 import * as v from 'valibot';
 import { formatSize, table } from '../src/main/shell/format.ts';
 import { GIB, MIB } from '../src/protocol/limits.ts';
+import { countFlag, defineBench, sizeFlag } from './support/bench.ts';
 import { outsideDigest, writeRandomFile } from './support/files.ts';
 import { Network } from './support/network.ts';
+import { note, type Report } from './support/report.ts';
 import type { ShellClient } from './support/shell-client.ts';
 import { Workspace } from './support/workspace.ts';
-
-export interface CrashOptions {
-  readonly sizeBytes: number;
-  readonly kills: number;
-  readonly json: boolean;
-}
-
-export const CRASH_DEFAULTS: CrashOptions = { sizeBytes: GIB, kills: 30, json: false };
 
 const GROUP = 'bench';
 const SOURCE = 'source.bin';
@@ -40,8 +34,16 @@ interface Run {
   readonly afterTakeUpMs: number;
 }
 
-export async function crash(options: CrashOptions): Promise<void> {
-  const { sizeBytes, kills } = options;
+export const crash = defineBench({
+  what: 'a download whose process is killed again and again',
+  flags: {
+    size: sizeFlag('size of the file', 128 * MIB, GIB),
+    kills: countFlag('how often it is killed', 5, 30),
+  },
+  run: ({ size, kills }) => measure(size, kills),
+});
+
+async function measure(sizeBytes: number, kills: number): Promise<Report> {
   const workspace = new Workspace('p2p-bench-crash', 2 * sizeBytes + OTHER_BYTES);
   try {
     writeRandomFile(workspace.path(SOURCE), sizeBytes);
@@ -71,17 +73,16 @@ export async function crash(options: CrashOptions): Promise<void> {
         firstPieceMs: nowMs - startedMs,
         afterTakeUpMs: nowMs - takenUpMs,
       });
-      process.stderr.write(
+      note(
         `kill ${kill + 1}: ${formatSize(taken.doneBytes)} kept, ${formatSize(taken.recheckedBytes)} hashed again, ` +
-          `first new piece ${(nowMs - startedMs).toFixed(0)} ms after the start\n`,
+          `first new piece ${(nowMs - startedMs).toFixed(0)} ms after the start`,
       );
     }
     while (!(await isDone(downloader))) await newPiece(downloader, Number.POSITIVE_INFINITY);
     const { sentBytes } = v.parse(uploadsSchema, await seeder.command('show_uploads'));
     const [source, copy] = [await outsideDigest(workspace.path(SOURCE)), await outsideDigest(workspace.path(COPY))];
     if (source.hex !== copy.hex) throw new Error('the copy differs from the file');
-    const report = { ...options, kills: runs.length, fetchedOverSize: sentBytes / sizeBytes, runs };
-    process.stdout.write(`${options.json ? JSON.stringify(report) : describe(report)}\n`);
+    return report(sizeBytes, sentBytes / sizeBytes, runs);
   } finally {
     await workspace.close();
   }
@@ -102,16 +103,17 @@ function newPiece(client: ShellClient, beforeBytes: number): Promise<boolean> {
   });
 }
 
-function describe(report: { sizeBytes: number; kills: number; fetchedOverSize: number; runs: readonly Run[] }): string {
-  const worst = (of: (run: Run) => number) => Math.max(...report.runs.map(of));
-  return [
-    `${formatSize(report.sizeBytes)} downloaded through ${report.kills} kills; the copy is identical`,
-    '',
-    table([
-      ['bytes sent by the seeder', `${report.fetchedOverSize.toFixed(3)} of the file`],
+function report(sizeBytes: number, fetchedOverSize: number, runs: readonly Run[]): Report {
+  const worst = (of: (run: Run) => number) => Math.max(...runs.map(of));
+  return {
+    title: `${formatSize(sizeBytes)} downloaded through ${runs.length} kills; the copy is identical`,
+    text: table([
+      ['bytes sent by the seeder', `${fetchedOverSize.toFixed(3)} of the file`],
       ['hashed again after a start', `${formatSize(worst((run) => run.recheckedBytes))} at most`],
       ['first new piece after the start of the process', `${worst((run) => run.firstPieceMs).toFixed(0)} ms at most`],
       ['first new piece after the download was taken up', `${worst((run) => run.afterTakeUpMs).toFixed(0)} ms at most`],
     ]),
-  ].join('\n');
+    data: { sizeBytes, kills: runs.length, fetchedOverSize, runs },
+    chart: [],
+  };
 }

@@ -7,15 +7,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { formatSize, table } from '../src/main/shell/format.ts';
 import { GIB, KIB, MIB } from '../src/protocol/limits.ts';
-import { cpuSeconds, endedChildrenCpuSeconds, peakMemoryBytes } from './support/measure.ts';
+import { countFlag, defineBench } from './support/bench.ts';
+import { cpuSeconds, endedChildrenCpuSeconds, peakMemoryBytes, summarize } from './support/measure.ts';
 import { Network } from './support/network.ts';
+import { note, type Report } from './support/report.ts';
 import { Workspace } from './support/workspace.ts';
-
-export interface FolderOptions {
-  readonly files: number;
-}
-
-export const FOLDER_DEFAULTS: FolderOptions = { files: 10_000 };
 
 const SIZE_MIN = 8 * KIB;
 const SIZE_MAX = MIB;
@@ -32,7 +28,13 @@ interface Taken {
   readonly peakBytes: number | undefined;
 }
 
-export async function folder({ files }: FolderOptions): Promise<void> {
+export const folder = defineBench({
+  what: 'a folder of many files, shared and downloaded, beside cp -r',
+  flags: { files: countFlag('files in it', 1_000, 10_000) },
+  run: ({ files }) => measure(files),
+});
+
+async function measure(files: number): Promise<Report> {
   const workspace = new Workspace('p2p-bench-folder', COPIES * files * SIZE_MAX + GIB);
   try {
     const sizeBytes = makeFolder(workspace.path(FOLDER), files);
@@ -53,7 +55,7 @@ export async function folder({ files }: FolderOptions): Promise<void> {
       await copied(workspace),
     ];
     await workspace.start('diff', 'diff', ['-r', FOLDER, 'copy']).success();
-    process.stdout.write(`${report(files, sizeBytes, rows)}\n`);
+    return report(files, sizeBytes, rows);
   } finally {
     await workspace.close();
   }
@@ -66,8 +68,8 @@ async function copied(workspace: Workspace): Promise<Taken> {
   return { what: 'cp -r', seconds, cpuSeconds: endedChildrenCpuSeconds() - cpuBefore, peakBytes: undefined };
 }
 
-function report(files: number, sizeBytes: number, rows: readonly Taken[]): string {
-  return table(
+function report(files: number, sizeBytes: number, rows: readonly Taken[]): Report {
+  const text = table(
     [
       ['', 'SECONDS', 'FILES/S', 'MB/S', 'CPU S', 'PEAK MEMORY'],
       ...rows.map(({ what, seconds, cpuSeconds: cpu, peakBytes }) => [
@@ -81,6 +83,13 @@ function report(files: number, sizeBytes: number, rows: readonly Taken[]): strin
     ],
     new Set([1, 2, 3, 4, 5]),
   );
+  const bars = rows.map(({ what, seconds }) => ({ label: what, value: summarize([sizeBytes / 1e6 / seconds]) }));
+  return {
+    title: `a folder of ${files} files, ${formatSize(sizeBytes)}`,
+    text,
+    data: { files, sizeBytes, rows },
+    chart: [{ unit: 'MB/s', bars }],
+  };
 }
 
 /** Files whose sizes and bytes follow from SEED alone; returns their bytes. */
@@ -110,5 +119,3 @@ function xorshift(seed: number): () => number {
     return state >>> 0;
   };
 }
-
-const note = (text: string) => void process.stderr.write(`${text}\n`);

@@ -13,6 +13,8 @@ import { Journal } from '../src/main/tracker/journal.ts';
 import { SqliteLogStore } from '../src/main/tracker/log-store.ts';
 import type { DeviceId, RequestId, UserId } from '../src/protocol/ids.ts';
 import { GIB, KIB } from '../src/protocol/limits.ts';
+import { countFlag, defineBench } from './support/bench.ts';
+import type { Report } from './support/report.ts';
 import { Workspace } from './support/workspace.ts';
 
 const INFO = 'tracker_info.txt';
@@ -58,7 +60,13 @@ async function start(workspace: Workspace, number: number): Promise<{ ms: number
   return { ms, bytes: Number(kib) * KIB };
 }
 
-export async function join(transactions: number): Promise<void> {
+export const join = defineBench({
+  what: 'a tracker that joins another with a long log',
+  flags: { transactions: countFlag('transactions in the log', 10_000, 100_000) },
+  run: ({ transactions }) => measure(transactions),
+});
+
+async function measure(transactions: number): Promise<Report> {
   const workspace = new Workspace('p2pfs-join', transactions * ENTRY_BYTES + GIB / 4);
   try {
     const ports = [await freePort(), await freePort()];
@@ -66,14 +74,21 @@ export async function join(transactions: number): Promise<void> {
     process.stderr.write(`writing ${transactions} transactions\n`);
     await writeLog(workspace.path('tracker-1'), transactions);
     const rows = [['', 'serves after', 'memory']];
+    const starts = [];
     for (const [number, what] of [
       [1, 'its own log from the disk'],
       [2, 'a newcomer, all of it from the other'],
     ] as const) {
       const { ms, bytes } = await start(workspace, number);
+      starts.push({ what, ms, bytes });
       rows.push([what, `${(ms / 1000).toFixed(1)} s`, formatSize(bytes)]);
     }
-    process.stdout.write(`${table(rows)}\n`);
+    return {
+      title: `a log of ${transactions} transactions, read by the tracker that has it and by one that joins`,
+      text: table(rows),
+      data: { transactions, starts },
+      chart: [],
+    };
   } finally {
     await workspace.close();
   }

@@ -1,165 +1,116 @@
 /**
- * `pnpm bench <name> [flags]`: what is measured, and against whom. Without a name it lists the benches; `tour` runs all
- * of them, small. Numbers go to standard output, how it goes on to standard error.
+ * `pnpm bench [name] [flags]`: what is measured, and against whom. Without a name, a tour: all benches, small. Numbers go
+ * to standard output and to files under bench/results/, how it goes on to standard error.
  */
-import { parseArgs } from 'node:util';
-import { parseSize } from '../src/main/shell/flags.ts';
-import { table } from '../src/main/shell/format.ts';
-import { MIB } from '../src/protocol/limits.ts';
-import { CRASH_DEFAULTS, crash } from './crash.ts';
-import { FOLDER_DEFAULTS, folder } from './folder.ts';
+import { Command, CommanderError, Option } from 'commander';
+import { crash } from './crash.ts';
+import { folder } from './folder.ts';
 import { join } from './join.ts';
 import { metadata } from './metadata.ts';
 import { picker } from './picker.ts';
-import { SWARM_DEFAULTS, swarm } from './swarm.ts';
-import { TRANSFER_DEFAULTS, transfer } from './transfer.ts';
+import { type Bench, type Scale, Unavailable } from './support/bench.ts';
+import { asJson, note, type Report, writeResults } from './support/report.ts';
+import { swarm } from './swarm.ts';
+import { transfer } from './transfer.ts';
 
-interface Bench {
-  readonly usage: string;
-  readonly what: string;
-  run(args: readonly string[]): Promise<void>;
-  /** The same in well under a minute. */
-  tour(): Promise<void>;
-}
-
+/** In the order of the tour. */
 const BENCHES: Readonly<Record<string, Bench>> = {
-  transfer: {
-    usage: 'transfer [--size 2GiB] [--rounds 5] [--json]',
-    what: 'a file from one member to another, beside cp and socat',
-    run: (args) => {
-      const { values } = parseArgs({
-        args: [...args],
-        options: { size: { type: 'string' }, rounds: { type: 'string' }, json: { type: 'boolean' } },
-      });
-      return transfer({
-        sizeBytes: values.size === undefined ? TRANSFER_DEFAULTS.sizeBytes : sizeOf(values.size),
-        rounds: values.rounds === undefined ? TRANSFER_DEFAULTS.rounds : countOf(values.rounds),
-        json: values.json ?? false,
-      });
-    },
-    tour: () => transfer({ sizeBytes: 256 * MIB, rounds: 3, json: false }),
-  },
-  swarm: {
-    usage: 'swarm [--size 256MiB] [--downloaders 8] [--rate 20000000] [--json]',
-    what: 'one seeder and several downloaders at once, against the bound',
-    run: (args) => {
-      const { values } = parseArgs({
-        args: [...args],
-        options: {
-          size: { type: 'string' },
-          downloaders: { type: 'string' },
-          rate: { type: 'string' },
-          json: { type: 'boolean' },
-        },
-      });
-      return swarm({
-        sizeBytes: values.size === undefined ? SWARM_DEFAULTS.sizeBytes : sizeOf(values.size),
-        downloaders: values.downloaders === undefined ? SWARM_DEFAULTS.downloaders : countOf(values.downloaders),
-        bytesPerSecond: values.rate === undefined ? SWARM_DEFAULTS.bytesPerSecond : sizeOf(values.rate),
-        json: values.json ?? false,
-      });
-    },
-    tour: () => swarm({ ...SWARM_DEFAULTS, sizeBytes: 64 * MIB, downloaders: 4 }),
-  },
-  folder: {
-    usage: 'folder [--files 10000]',
-    what: 'a folder of many files, shared and downloaded, beside cp -r',
-    run: (args) => {
-      const { values } = parseArgs({ args: [...args], options: { files: { type: 'string' } } });
-      return folder({ files: values.files === undefined ? FOLDER_DEFAULTS.files : filesOf(values.files) });
-    },
-    tour: () => folder({ files: 1000 }),
-  },
-  metadata: {
-    usage: 'metadata [--json]',
-    what: 'how a download of 1 TiB begins',
-    run: (args) => {
-      const { values } = parseArgs({ args: [...args], options: { json: { type: 'boolean' } } });
-      return metadata({ json: values.json ?? false });
-    },
-    tour: () => metadata({ json: false }),
-  },
-  crash: {
-    usage: 'crash [--size 1GiB] [--kills 30] [--json]',
-    what: 'a download whose process is killed again and again',
-    run: (args) => {
-      const { values } = parseArgs({
-        args: [...args],
-        options: { size: { type: 'string' }, kills: { type: 'string' }, json: { type: 'boolean' } },
-      });
-      return crash({
-        sizeBytes: values.size === undefined ? CRASH_DEFAULTS.sizeBytes : sizeOf(values.size),
-        kills: values.kills === undefined ? CRASH_DEFAULTS.kills : countOf(values.kills),
-        json: values.json ?? false,
-      });
-    },
-    tour: () => crash({ sizeBytes: 128 * MIB, kills: 5, json: false }),
-  },
-  picker: {
-    usage: 'picker [--rounds 5]',
-    what: 'time and memory a piece, at 4,096 to 2,097,152 pieces',
-    run: async (args) => {
-      const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string' } } });
-      picker({ rounds: values.rounds === undefined ? 5 : countOf(values.rounds) });
-    },
-    tour: async () => picker({ rounds: 1 }),
-  },
-  join: {
-    usage: 'join [--transactions 100000]',
-    what: 'a tracker that joins another with a long log',
-    run: (args) => {
-      const { values } = parseArgs({ args: [...args], options: { transactions: { type: 'string' } } });
-      const transactions = values.transactions ?? '100000';
-      if (!/^[1-9]\d{0,6}$/.test(transactions)) throw new Error(`"${transactions}" is not a number of transactions`);
-      return join(Number(transactions));
-    },
-    tour: () => join(10_000),
-  },
+  transfer,
+  swarm,
+  folder,
+  metadata,
+  crash,
+  picker,
+  join,
 };
 
-function sizeOf(text: string): number {
-  const bytes = parseSize(text);
-  if (!bytes) throw new Error(`"${text}" is not a size such as 64MiB or 2GiB`);
-  return bytes;
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+interface CommonOptions {
+  readonly full?: true;
+  readonly json?: true;
 }
 
-function countOf(text: string): number {
-  if (!/^[1-9]\d{0,3}$/.test(text)) throw new Error(`"${text}" is not a number of rounds`);
-  return Number(text);
+function deliver(name: string, report: Report, asJsonLine: boolean): void {
+  const [first, ...others] = writeResults(name, report);
+  note(`written: ${[first, ...others].join(', ')}`);
+  const line = asJsonLine ? JSON.stringify(asJson(name, report)) : `\n${name}: ${report.title}\n\n${report.text}`;
+  process.stdout.write(`${line}\n`);
 }
 
-function filesOf(text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is not a number of files`);
-  return Number(text);
+/** All of them; one that fails, or can't run here, does not keep the others from it. Returns the exit code. */
+async function tour(scale: Scale, json: boolean): Promise<number> {
+  let exitCode = 0;
+  for (const [name, bench] of Object.entries(BENCHES)) {
+    note(`\n${name}: ${bench.what}`);
+    try {
+      deliver(name, await bench.run(scale, {}), json);
+    } catch (error) {
+      note(`${name}: ${(error as Error).message}`);
+      if (!(error instanceof Unavailable)) exitCode = EXIT_FAILED;
+    }
+  }
+  return exitCode;
 }
 
 function listing(): string {
-  const rows = Object.values(BENCHES).map(({ usage, what }) => [`  pnpm bench ${usage}`, what]);
-  return table([...rows, ['  pnpm bench tour', 'all of them, small']]);
+  const width = Math.max(...Object.keys(BENCHES).map((name) => name.length));
+  return Object.entries(BENCHES)
+    .map(([name, { what }]) => `  ${name.padEnd(width)}  ${what}`)
+    .join('\n');
 }
 
-async function main(name: string | undefined, args: readonly string[]): Promise<number> {
-  if (name === undefined || name === '--help' || name === '-h') {
-    process.stdout.write(`${listing()}\n`);
-    return 0;
+/** pieceSize as piece-size. */
+const dashed = (name: string) => name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+function addBench(program: Command, name: string, bench: Bench): void {
+  const command = program.command(name).description(bench.what);
+  for (const [flagName, { placeholder, what, parse, shown }] of Object.entries(bench.flags)) {
+    const option = new Option(`--${dashed(flagName)} <${placeholder}>`, `${what} (${shownOf(shown)})`);
+    command.addOption(option.argParser(parse));
   }
-  if (name === 'tour') {
-    for (const bench of Object.values(BENCHES)) await bench.tour();
-    return 0;
-  }
-  const bench = Object.hasOwn(BENCHES, name) ? BENCHES[name] : undefined;
-  if (!bench) {
-    process.stderr.write(`there is no bench "${name}"; there are:\n${listing()}\n`);
-    return 2;
-  }
-  await bench.run(args);
-  return 0;
+  addCommon(command).action(async ({ full, json, ...given }: CommonOptions & Record<string, unknown>) => {
+    deliver(name, await bench.run(full ? 'full' : 'usual', given), json ?? false);
+  });
 }
 
-const [name, ...args] = process.argv.slice(2);
+function addCommon(command: Command): Command {
+  return command
+    .option('--full', 'long enough for figures to be quoted')
+    .option('--json', 'one line of JSON in place of tables')
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'bench: ')) })
+    .exitOverride();
+}
+
+/** What a flag is when it isn't set: alone, and with --full where that differs. */
+function shownOf({ usual, full }: Readonly<Record<Scale, string>>): string {
+  return usual === full ? `${usual}` : `${usual}; with --full ${full}`;
+}
+
+function programOf(): Command {
+  const program = new Command('pnpm bench')
+    .enablePositionalOptions()
+    .description(
+      'Measures this project, beside other programs where there are any. Without a name: a tour of all, small.',
+    )
+    .option('--list', 'the benches, and what they measure')
+    .addHelpText('after', '\nFlags of one bench: pnpm bench <name> --help. Method and figures: docs/BENCHMARKS.md.');
+  addCommon(program).action(async ({ list, full, json }: CommonOptions & { readonly list?: true }) => {
+    if (list) process.stdout.write(`${listing()}\n`);
+    else process.exitCode = await tour(full ? 'full' : 'tour', json ?? false);
+  });
+  for (const [name, bench] of Object.entries(BENCHES)) addBench(program, name, bench);
+  return program;
+}
+
 try {
-  process.exitCode = await main(name, args);
+  await programOf().parseAsync();
 } catch (error) {
-  process.stderr.write(`bench: ${(error as Error).message}\n`);
-  process.exitCode = 1;
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT_USAGE;
+  } else {
+    note(`bench: ${(error as Error).message}`);
+    process.exitCode = EXIT_FAILED;
+  }
 }

@@ -19,8 +19,10 @@ import { DIGEST_BYTES, GIB, MIB, PIECE_BYTES_DEFAULT } from '../src/protocol/lim
 import { OPENED_COMPLETE } from '../src/protocol/messages.ts';
 import { PieceTree } from '../src/protocol/piece-tree.ts';
 import { parseAddress } from '../src/protocol/tracker-info.ts';
+import { defineBench, Unavailable } from './support/bench.ts';
 import { peakMemoryBytes } from './support/measure.ts';
 import { freeAddress, Network } from './support/network.ts';
+import type { Report } from './support/report.ts';
 import { Workspace } from './support/workspace.ts';
 
 const SIZE_BYTES = 1024 * GIB;
@@ -107,7 +109,9 @@ function addressOf(text: string) {
   return address;
 }
 
-export async function metadata(options: { readonly json: boolean }): Promise<void> {
+export const metadata = defineBench({ what: 'how a download of 1 TiB begins', flags: {}, run: measure });
+
+async function measure(): Promise<Report> {
   const workspace = new Workspace('p2p-bench-metadata', 512 * MIB);
   const disk = workspace.path(DISK);
   mkdirSync(disk);
@@ -115,7 +119,7 @@ export async function metadata(options: { readonly json: boolean }): Promise<voi
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2t', 'tmpfs', disk], { stdio: 'ignore' });
   } catch {
     await workspace.close();
-    throw new Error('a tmpfs of 2 TiB can not be mounted: run this bench as root');
+    throw new Unavailable('a tmpfs of 2 TiB can not be mounted: run this bench as root');
   }
   try {
     const network = await Network.start(workspace);
@@ -132,20 +136,20 @@ export async function metadata(options: { readonly json: boolean }): Promise<voi
     await begun;
     const peakBytes = peakMemoryBytes(client.child.pid);
     await client.command('cancel_download', GROUP, NAME);
-    const report = { sizeBytes: SIZE_BYTES, metadataPieces: giant.metadataPieces(), seconds, peakBytes };
+    const metadataPieces = giant.metadataPieces();
     await giant.close();
-    process.stdout.write(`${options.json ? JSON.stringify(report) : describe(report)}\n`);
+    return {
+      title: `the first steps of a download of ${formatSize(SIZE_BYTES)}`,
+      text: table([
+        ['pieces of metadata fetched', String(metadataPieces)],
+        ['first piece of the file asked for after', `${seconds.toFixed(2)} s`],
+        ["the downloader's peak memory", formatSize(peakBytes)],
+      ]),
+      data: { sizeBytes: SIZE_BYTES, metadataPieces, seconds, peakBytes },
+      chart: [],
+    };
   } finally {
     execFileSync('umount', ['-l', disk]);
     await workspace.close();
   }
-}
-
-function describe(report: { sizeBytes: number; metadataPieces: number; seconds: number; peakBytes: number }): string {
-  return table([
-    ['file', formatSize(report.sizeBytes)],
-    ['pieces of metadata fetched', String(report.metadataPieces)],
-    ['first piece of the file asked for after', `${report.seconds.toFixed(2)} s`],
-    ["the downloader's peak memory", formatSize(report.peakBytes)],
-  ]);
 }

@@ -6,7 +6,10 @@
 import { table } from '../src/main/shell/format.ts';
 import { Picker } from '../src/main/swarm/picker.ts';
 import { Bitfield } from '../src/protocol/bitfield.ts';
+import { countFlag, defineBench } from './support/bench.ts';
+import type { Bar } from './support/chart.ts';
 import { summarize } from './support/measure.ts';
+import type { Report } from './support/report.ts';
 
 const PIECES = [4_096, 65_536, 2_097_152];
 /** Beside the seeder. */
@@ -88,16 +91,25 @@ function bytesPerPiece(pieces: number): { readonly own: number; readonly peer: n
   return { own: (ownBytes - emptyBytes) / held, peer: (peerBytes - ownBytes) / held };
 }
 
-/** Prints the table; the last column compares the least disturbed round with that of the smallest file. */
-export function picker(options: { rounds: number }): void {
+export const picker = defineBench({
+  what: 'time and memory a piece, at 4,096 to 2,097,152 pieces',
+  flags: { rounds: countFlag('rounds; small files have more', 1, 5) },
+  run: async ({ rounds }) => measure(rounds),
+});
+
+/** The last column of the table compares the least disturbed round with that of the smallest file. */
+function measure(rounds: number): Report {
+  const bars: Bar[] = [];
   const rows = [['pieces', 'ns a piece', 'median', 'peer joins', 'bytes a piece', 'each peer', 'of the first']];
   let firstNs: number | undefined;
   for (const pieces of PIECES) {
     const memory = bytesPerPiece(pieces);
     run(pieces);
-    const count = Math.ceil(options.rounds * Math.max(1, Math.min(10, 131_072 / pieces)));
+    const count = Math.ceil(rounds * Math.max(1, Math.min(10, 131_072 / pieces)));
     const results = Array.from({ length: count }, () => run(pieces));
-    const { min, median } = summarize(results.map(({ pieceNs }) => pieceNs));
+    const pieceNs = summarize(results.map((result) => result.pieceNs));
+    const { min, median } = pieceNs;
+    bars.push({ label: `${pieces.toLocaleString('en')} pieces`, value: pieceNs });
     const join = summarize(results.map(({ joinNsPerPiece }) => joinNsPerPiece));
     firstNs ??= min;
     rows.push([
@@ -110,5 +122,10 @@ export function picker(options: { rounds: number }): void {
       (min / firstNs).toFixed(2),
     ]);
   }
-  process.stdout.write(`${table(rows)}\n`);
+  return {
+    title: 'the way of a piece through the picker',
+    text: table(rows),
+    data: { rows },
+    chart: [{ unit: 'ns a piece', bars }],
+  };
 }

@@ -1,97 +1,105 @@
-/**
- * The rounds of `pnpm bench transfer` as numbers: medians with their spread, ratios taken round by round (so that a slow
- * moment of the machine counts for both sides), and the table that people read. Pure.
- */
+/** The rounds of `pnpm bench transfer` as a report: medians, spreads, and ratios taken round by round. Pure. */
 import { formatSize, table } from '../src/main/shell/format.ts';
-import { PIECE_BYTES_DEFAULT } from '../src/protocol/limits.ts';
-import { type Summary, summarize } from './support/measure.ts';
-import { howToInstall } from './support/tools.ts';
+import type { Taken } from './peers/peer.ts';
+import type { Summary } from './support/measure.ts';
+import type { Report } from './support/report.ts';
+import type { Rounds } from './support/rounds.ts';
 
 export const OURS = 'p2p-file-share';
-export const SOCAT = { command: 'socat', debianPackage: 'socat' };
 
-/** What one copy took. */
-export interface Taken {
-  readonly seconds: number;
-  /** Of all processes that took part. */
-  readonly cpuSeconds: number;
-  /** Ours alone: the two ends, apart. */
-  readonly ends?: {
-    readonly downloaderCpuSeconds: number;
-    readonly seederCpuSeconds: number;
-    readonly downloaderPeakBytes: number;
-    readonly seederPeakBytes: number;
-    /** How much later than asked for the downloader's event loop looked up. */
-    readonly loopP99Ms: number;
-    readonly loopMaxMs: number;
-  };
+/** Of a contender: one name for each number of seeders. */
+export const nameOf = (name: string, seeders: number) => (seeders === 1 ? name : `${name}, ${seeders} seeders`);
+
+export interface TransferSetting {
+  readonly sizeBytes: number;
+  readonly pieceBytes: number;
+  readonly counts: readonly number[];
+  /** Who took part. */
+  readonly names: readonly string[];
+  /** Who did not, and the command that installs it. */
+  readonly missing: readonly { readonly name: string; readonly command: string }[];
 }
 
-/** By name of the contender, in the order in which they ran. */
-export type Round = ReadonlyMap<string, Taken>;
+const NOTHING: Summary = { median: Number.NaN, min: Number.NaN, max: Number.NaN };
 
-export function summarizeTransfer(sizeBytes: number, rounds: readonly Round[]) {
+export function reportTransfer(setting: TransferSetting, taken: Rounds<Taken>): Report {
+  const { sizeBytes, pieceBytes, counts, names, missing } = setting;
   const sizeGb = sizeBytes / 1e9;
-  const rate = (round: Round, name: string) => sizeGb / (round.get(name)?.seconds ?? Number.NaN);
-  const names = ['cp', 'socat', OURS].filter((name) => rounds[0]?.has(name));
-  const ratioTo = (name: string) =>
-    names.includes(name) ? summarize(rounds.map((round) => rate(round, OURS) / rate(round, name))) : undefined;
-  const ends = rounds.flatMap((round) => round.get(OURS)?.ends ?? []);
+  const rate = ({ seconds }: Taken) => sizeGb / seconds;
+  const lines = counts.flatMap((seeders) =>
+    names.flatMap((peer) => {
+      const name = nameOf(peer, seeders);
+      const of = (number: (one: Taken) => number | undefined) => taken.of(name, number);
+      const gbPerSecond = of(rate);
+      if (Number.isNaN(gbPerSecond.median)) return [];
+      return {
+        name,
+        peer,
+        seeders,
+        gbPerSecond,
+        oursOverIt: peer === OURS ? NOTHING : taken.ratio(nameOf(OURS, seeders), name, rate),
+        cpuSecondsPerGb: of(({ cpuSeconds }) => cpuSeconds / sizeGb),
+        downloaderCpuSecondsPerGb: of(({ ends }) => ends && ends.downloaderCpuSeconds / sizeGb),
+        seedersCpuSecondsPerGb: of(({ ends }) => ends && ends.seedersCpuSeconds / sizeGb),
+        downloaderPeakBytes: of(({ ends }) => ends?.downloaderPeakBytes),
+        seederPeakBytes: of(({ ends }) => ends?.seederPeakBytes),
+        loopP99Ms: of(({ loop }) => loop?.p99Ms),
+        loopMaxMs: of(({ loop }) => loop?.maxMs),
+      };
+    }),
+  );
+  const [first, ...others] = counts.map((count) => nameOf(OURS, count));
+  const ofFirst = others.flatMap((name) => {
+    if (first === undefined) return [];
+    const ratio = taken.ratio(name, first, rate);
+    return Number.isNaN(ratio.median) ? [] : [{ name, ratio }];
+  });
+  const loops = lines.filter(({ loopP99Ms }) => !Number.isNaN(loopP99Ms.median));
   return {
-    sizeBytes,
-    pieceBytes: PIECE_BYTES_DEFAULT,
-    rounds: rounds.map((round) => Object.fromEntries(round)),
-    contenders: names.map((name) => ({
-      name,
-      gbPerSecond: summarize(rounds.map((round) => rate(round, name))),
-      cpuSecondsPerGb: summarize(rounds.map((round) => (round.get(name)?.cpuSeconds ?? Number.NaN) / sizeGb)),
-    })),
-    ratioToSocat: ratioTo('socat'),
-    ratioToCp: ratioTo('cp'),
-    downloader: {
-      cpuSecondsPerGb: summarize(ends.map((end) => end.downloaderCpuSeconds / sizeGb)),
-      peakMemoryBytes: summarize(ends.map((end) => end.downloaderPeakBytes)),
-      loopDelayP99Ms: summarize(ends.map((end) => end.loopP99Ms)),
-      loopDelayMaxMs: summarize(ends.map((end) => end.loopMaxMs)),
-    },
-    seeder: {
-      cpuSecondsPerGb: summarize(ends.map((end) => end.seederCpuSeconds / sizeGb)),
-      peakMemoryBytes: summarize(ends.map((end) => end.seederPeakBytes)),
-    },
+    title: `${formatSize(sizeBytes)} in pieces of ${formatSize(pieceBytes)} to one downloader, medians of ${taken.count}`,
+    text: [
+      table([HEAD, ...lines.map(row)], new Set([1, 3, 5, 6, 7, 8])),
+      '',
+      ...ofFirst.map(({ name, ratio }) => `${name}: ${ratioText(ratio)} of ${first}, round by round`),
+      ...loops.map(({ name, loopP99Ms }) => `${name}: event loop p99 ${loopP99Ms.median.toFixed(1)} ms`),
+      ...missing.map(({ name, command }) => `not installed, so not compared: ${name} (${command})`),
+    ].join('\n'),
+    data: { ...setting, lines, ofFirst, rounds: taken.raw() },
+    chart: [
+      { unit: 'GB/s', bars: lines.map(({ name, gbPerSecond }) => ({ label: name, value: gbPerSecond })) },
+      {
+        unit: 'CPU seconds per GB, downloader and seeders together',
+        bars: lines.map(({ name, cpuSecondsPerGb }) => ({ label: name, value: cpuSecondsPerGb })),
+      },
+    ],
   };
 }
 
-const spread = ({ min, max }: Summary) => `${min.toFixed(2)} to ${max.toFixed(2)}`;
+const HEAD = ['', 'GB/s', 'SPREAD', 'OURS / IT', 'SPREAD', 'CPU s/GB', 'DOWNLOADER', 'SEEDERS', 'PEAK MEMORY'];
 
-export function describeTransfer(report: ReturnType<typeof summarizeTransfer>): string {
-  const { contenders, downloader, seeder, ratioToSocat, rounds, pieceBytes } = report;
-  const rows = contenders.map(({ name, gbPerSecond, cpuSecondsPerGb }) => [
-    name,
-    gbPerSecond.median.toFixed(2),
-    spread(gbPerSecond),
-    Math.round((gbPerSecond.median * 1e9) / pieceBytes).toLocaleString('en'),
-    cpuSecondsPerGb.median.toFixed(2),
-  ]);
-  const ratio = ratioToSocat
-    ? `${OURS} / socat, round by round: ${ratioToSocat.median.toFixed(2)} (${spread(ratioToSocat)})`
-    : `socat is not installed, so nothing is compared with it: ${howToInstall(SOCAT)}`;
-  const ends = [
-    [
-      'downloader',
-      downloader.cpuSecondsPerGb.median.toFixed(2),
-      formatSize(downloader.peakMemoryBytes.max),
-      `${downloader.loopDelayP99Ms.median.toFixed(1)} ms`,
-    ],
-    ['seeder', seeder.cpuSecondsPerGb.median.toFixed(2), formatSize(seeder.peakMemoryBytes.max), ''],
-  ];
+function row(line: {
+  readonly name: string;
+  readonly gbPerSecond: Summary;
+  readonly oursOverIt: Summary;
+  readonly cpuSecondsPerGb: Summary;
+  readonly downloaderCpuSecondsPerGb: Summary;
+  readonly seedersCpuSecondsPerGb: Summary;
+  readonly downloaderPeakBytes: Summary;
+}): string[] {
   return [
-    '',
-    `${formatSize(report.sizeBytes)} from one member to another in pieces of ${formatSize(pieceBytes)}, median of ${rounds.length}`,
-    '',
-    table([['', 'GB/s', 'SPREAD', 'PIECES/s', 'CPU s/GB'], ...rows], new Set([1, 3, 4])),
-    '',
-    ratio,
-    '',
-    table([['', 'CPU s/GB', 'PEAK MEMORY', 'EVENT LOOP p99'], ...ends], new Set([1, 2, 3])),
-  ].join('\n');
+    line.name,
+    fixed(line.gbPerSecond.median),
+    spread(line.gbPerSecond),
+    fixed(line.oursOverIt.median),
+    spread(line.oursOverIt),
+    fixed(line.cpuSecondsPerGb.median),
+    fixed(line.downloaderCpuSecondsPerGb.median),
+    fixed(line.seedersCpuSecondsPerGb.median),
+    Number.isNaN(line.downloaderPeakBytes.max) ? '' : formatSize(line.downloaderPeakBytes.max),
+  ];
 }
+
+/** Nothing for what was not measured. */
+const fixed = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2));
+const spread = ({ min, max }: Summary) => (Number.isNaN(min) ? '' : `${min.toFixed(2)} to ${max.toFixed(2)}`);
+const ratioText = (ratio: Summary) => `${fixed(ratio.median)} (${spread(ratio)})`;

@@ -1,155 +1,86 @@
 /**
- * `pnpm bench transfer`: one file from one member to another, beside `cp` and a plain `socat` copy over loopback of the
- * same file into the same directory. Each copies once to warm up (and is checked), then they take turns. What is
- * compared is the time until the last byte is handed to the system; the ratio is taken round by round.
+ * `pnpm bench transfer`: one file from one seeder, and from four, to one downloader, beside what people would take
+ * instead, each in processes of its own, and beside plain copies. Each copies once to warm up (and that copy is
+ * compared with the source by a program of nobody's here), then they take turns.
  */
 import { mkdirSync, rmSync } from 'node:fs';
-import * as v from 'valibot';
-import { GIB, MIB } from '../src/protocol/limits.ts';
+import { GIB, MIB, PIECE_BYTES_DEFAULT } from '../src/protocol/limits.ts';
+import { libtorrent } from './peers/libtorrent.ts';
+import { ours } from './peers/ours.ts';
+import { type Load, type Peer, type PeerKind, SOURCE, type Taken } from './peers/peer.ts';
+import { cp, socat } from './peers/plain.ts';
+import { countFlag, countsFlag, defineBench, namesFlag, sizeFlag } from './support/bench.ts';
 import { outsideDigest, writeRandomFile } from './support/files.ts';
-import { cpuSeconds, endedChildrenCpuSeconds, peakMemoryBytes, rotated } from './support/measure.ts';
-import { freeAddress, freePort, Network, TRACKER_INFO } from './support/network.ts';
-import type { ShellClient } from './support/shell-client.ts';
-import { isInstalled } from './support/tools.ts';
+import type { Report } from './support/report.ts';
+import { note } from './support/report.ts';
+import { type Contender, takeTurns } from './support/rounds.ts';
 import { Workspace } from './support/workspace.ts';
-import { describeTransfer, OURS, type Round, SOCAT, summarizeTransfer, type Taken } from './transfer-report.ts';
+import { nameOf, reportTransfer } from './transfer-report.ts';
 
-export interface TransferOptions {
-  readonly sizeBytes: number;
-  readonly rounds: number;
-  /** One JSON object on standard output in place of the table. */
-  readonly json: boolean;
-}
-
-export const TRANSFER_DEFAULTS: TransferOptions = { sizeBytes: 2 * GIB, rounds: 5, json: false };
-
-const SOCAT_BLOCK_BYTES = MIB;
-const SOURCE = 'source.bin';
-const COPY = 'copy.bin';
-const GROUP = 'bench';
+const KINDS: readonly PeerKind[] = [ours, libtorrent, socat, cp];
+const NAMES = KINDS.map(({ name }) => name);
+const COPY = 'copy';
 const OTHER_BYTES = 256 * MIB;
 
-interface Contender {
-  readonly name: string;
-  /** Copies SOURCE to COPY, and tells what that took. */
-  copy(): Promise<Taken>;
-}
-
-const measuredSchema = v.object({ seconds: v.number(), loopP99Ms: v.number(), loopMaxMs: v.number() });
-
-/** What it takes to run processes to their end. */
-async function taken(run: () => Promise<unknown>): Promise<Taken> {
-  const cpuBefore = endedChildrenCpuSeconds();
-  const startedMs = performance.now();
-  await run();
-  const seconds = (performance.now() - startedMs) / 1000;
-  return { seconds, cpuSeconds: endedChildrenCpuSeconds() - cpuBefore };
-}
-
-function cp(workspace: Workspace): Contender {
-  // A clone of the file would copy nothing.
-  const args = ['--reflink=never', SOURCE, COPY];
-  return { name: 'cp', copy: () => taken(() => workspace.start('cp', 'cp', args).success()) };
-}
-
-function socat(workspace: Workspace): Contender {
-  const block = ['-u', '-b', String(SOCAT_BLOCK_BYTES)];
-  return {
-    name: 'socat',
-    async copy() {
-      const port = await freePort();
-      const receiver = [...block, `TCP-LISTEN:${port},bind=127.0.0.1,reuseaddr`, `CREATE:${COPY}`];
-      const sender = [...block, `OPEN:${SOURCE},rdonly`, `TCP:127.0.0.1:${port},retry=1000,interval=0.005`];
-      return taken(() =>
-        Promise.all([receiver, sender].map((args) => workspace.start('socat', 'socat', args).success())),
-      );
-    },
-  };
-}
-
-/** A fresh downloader each time: its keys, catalog and memory are new, as the file is. */
-function ours(workspace: Workspace, seeder: ShellClient): Contender {
-  let number = 0;
-  return {
-    name: OURS,
-    async copy() {
-      number += 1;
-      const directory = `downloader-${number}`;
-      mkdirSync(workspace.path(directory));
-      const client = [await freeAddress(), TRACKER_INFO, '--data-dir', directory];
-      const args = ['downloader', 'downloader-123', GROUP, SOURCE, COPY, ...client];
-      const downloader = workspace.startProgram('downloader', 'bench/support/downloader.ts', args);
-      await downloader.lineWith((line) => (line.includes('"ready"') ? line : undefined));
-      const pids = [downloader.pid, seeder.child.pid] as const;
-      const [downloaderBefore, seederBefore] = pids.map(cpuSeconds);
-      const measured = downloader.lineWith((line) => v.parse(measuredSchema, JSON.parse(line)));
-      downloader.writeLine('go');
-      const { seconds, ...loop } = await measured;
-      const downloaderCpuSeconds = cpuSeconds(pids[0]) - (downloaderBefore ?? 0);
-      const seederCpuSeconds = cpuSeconds(pids[1]) - (seederBefore ?? 0);
-      const ends = {
-        ...loop,
-        downloaderCpuSeconds,
-        seederCpuSeconds,
-        downloaderPeakBytes: peakMemoryBytes(pids[0]),
-        seederPeakBytes: peakMemoryBytes(pids[1]),
-      };
-      downloader.closeInput();
-      await downloader.success();
-      return { seconds, cpuSeconds: downloaderCpuSeconds + seederCpuSeconds, ends };
-    },
-  };
-}
-
-export async function transfer(options: TransferOptions): Promise<void> {
-  const workspace = new Workspace('p2p-bench', 2 * options.sizeBytes + OTHER_BYTES);
-  try {
-    writeRandomFile(workspace.path(SOURCE), options.sizeBytes);
-    const network = await Network.start(workspace);
-    const [seeder, member] = [await network.client('seeder'), await network.client('downloader')];
-    await network.form(GROUP, [seeder, member]);
-    await seeder.command('upload_file', SOURCE, GROUP);
-    await member.quit();
-
-    const contenders = [cp(workspace), ...(isInstalled(SOCAT) ? [socat(workspace)] : []), ours(workspace, seeder)];
-    await warmUp(workspace, contenders);
-    const rounds = await race(workspace, contenders, options);
-    const report = summarizeTransfer(options.sizeBytes, rounds);
-    process.stdout.write(`${options.json ? JSON.stringify(report) : describeTransfer(report)}\n`);
-  } finally {
-    await workspace.close();
-  }
-}
-
-/** Each contender once, its copy compared with the source by a program of nobody's here. */
-async function warmUp(workspace: Workspace, contenders: readonly Contender[]): Promise<void> {
-  const { hex } = await outsideDigest(workspace.path(SOURCE));
-  for (const { name, copy } of contenders) {
-    note(`warm-up: ${name}`);
-    await copy();
-    if ((await outsideDigest(workspace.path(COPY))).hex !== hex) throw new Error(`${name} made a copy that differs`);
-    rmSync(workspace.path(COPY));
-  }
-}
-
-/** What each contender took in each round. */
-async function race(
-  workspace: Workspace,
-  contenders: readonly Contender[],
-  options: TransferOptions,
-): Promise<Round[]> {
-  const rounds: Round[] = [];
-  for (let turn = 0; turn < options.rounds; turn += 1) {
-    const round = new Map<string, Taken>();
-    for (const { name, copy } of rotated(contenders, turn)) {
-      round.set(name, await copy());
-      rmSync(workspace.path(COPY));
+export const transfer = defineBench({
+  what: 'a file from 1 and from 4 seeders, beside other programs',
+  flags: {
+    size: sizeFlag('size of the file', 256 * MIB, GIB, 2 * GIB),
+    rounds: countFlag('rounds, each of them once', 2, 3, 5),
+    seeders: countsFlag('numbers of seeders', [1, 4]),
+    pieceSize: sizeFlag('size of the pieces, of all that have pieces', PIECE_BYTES_DEFAULT),
+    with: namesFlag('who takes part', NAMES, NAMES),
+  },
+  async run({ size: sizeBytes, rounds, seeders: counts, pieceSize: pieceBytes, with: names }): Promise<Report> {
+    const workspace = new Workspace('p2p-bench', 2 * sizeBytes + OTHER_BYTES);
+    try {
+      writeRandomFile(workspace.path(SOURCE), sizeBytes);
+      const load = { workspace, sizeBytes, pieceBytes };
+      const kinds = KINDS.filter(({ name }) => names.includes(name));
+      const missing = kinds.flatMap((kind) => {
+        const command = kind.missing();
+        return command === undefined ? [] : [{ name: kind.name, command }];
+      });
+      for (const { name, command } of missing) note(`${name} is not installed, so it takes no part: ${command}`);
+      const here = kinds.filter((kind) => !missing.some(({ name }) => name === kind.name));
+      const contenders = await contendersOf(load, here, counts);
+      const { hex } = await outsideDigest(workspace.path(SOURCE));
+      const taken = await takeTurns(contenders, {
+        rounds,
+        warmedUp: async (name) => {
+          const copy = await outsideDigest(workspace.path(COPY, SOURCE));
+          if (copy.hex !== hex) throw new Error(`${name} made a copy that differs`);
+        },
+        told: ({ seconds }) => `${(sizeBytes / 1e9 / seconds).toFixed(2)} GB/s`,
+      });
+      return reportTransfer({ sizeBytes, pieceBytes, counts, names: here.map(({ name }) => name), missing }, taken);
+    } finally {
+      await workspace.close();
     }
-    rounds.push(round);
-    const said = [...round].map(([name, { seconds }]) => `${name} ${(options.sizeBytes / 1e9 / seconds).toFixed(2)}`);
-    note(`round ${turn + 1} of ${options.rounds}: ${said.join(', ')} GB/s`);
+  },
+});
+
+/** Starts the seeders of all, and gives a contender for each kind and number of seeders. */
+async function contendersOf(
+  load: Load,
+  kinds: readonly PeerKind[],
+  counts: readonly number[],
+): Promise<Contender<Taken>[]> {
+  const contenders: Contender<Taken>[] = [];
+  for (const kind of kinds) {
+    const own = counts.filter((count) => count <= (kind.seedersMax ?? count));
+    if (own.length === 0) continue;
+    note(`starting ${kind.name}`);
+    const peer = await kind.start(load);
+    await peer.seed(own);
+    for (const count of own) contenders.push({ name: nameOf(kind.name, count), run: () => copied(load, peer, count) });
   }
-  return rounds;
+  return contenders;
 }
 
-const note = (text: string) => void process.stderr.write(`${text}\n`);
+/** A download into a new directory; the copy of the one before is gone by then. */
+async function copied({ workspace }: Load, peer: Peer, seeders: number): Promise<Taken> {
+  rmSync(workspace.path(COPY), { recursive: true, force: true });
+  mkdirSync(workspace.path(COPY));
+  return peer.download(seeders, COPY);
+}

@@ -44,9 +44,3 @@ export function summarize(values: readonly number[]): Summary {
     max: sorted.at(-1) ?? Number.NaN,
   };
 }
-
-/** The items in another order each round, so that none always follows the same neighbour. */
-export function rotated<T>(items: readonly T[], round: number): T[] {
-  const at = items.length === 0 ? 0 : round % items.length;
-  return [...items.slice(at), ...items.slice(0, at)];
-}

@@ -55,15 +55,23 @@ export class Network {
     return client.command(...words);
   }
 
-  /** Makes an account for each client; the first makes the group, asks nobody, and lets the others in. */
+  /** Makes an account for each client, and a group of them. */
   async form(group: string, clients: readonly ShellClient[]): Promise<void> {
+    for (const client of clients) await this.enroll(client);
+    await this.group(group, clients);
+  }
+
+  /** An account by the client's own name, logged in. */
+  async enroll(client: ShellClient): Promise<void> {
+    const user = client.child.name;
+    await this.say(client, 'create_user', user, passwordOf(user));
+    await this.say(client, 'login', user, passwordOf(user));
+  }
+
+  /** The first of the clients makes the group, asks nobody, and lets the others in. */
+  async group(group: string, clients: readonly ShellClient[]): Promise<void> {
     const [owner, ...others] = clients;
     if (!owner) return;
-    for (const client of clients) {
-      const user = client.child.name;
-      await this.say(client, 'create_user', user, `${user}-123`);
-      await this.say(client, 'login', user, `${user}-123`);
-    }
     await this.say(owner, 'create_group', group);
     for (const client of others) {
       await this.say(client, 'join_group', group);
@@ -78,6 +86,8 @@ export class Network {
     await this.#tracker.success();
   }
 }
+
+export const passwordOf = (user: string) => `${user}-123`;
 
 export async function freeAddress(): Promise<string> {
   return `${HOST}:${await freePort()}`;

@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util';
 import { newIdentity } from '../../src/main/net/identity.ts';
 import { killRun } from '../support/kill-run.ts';
+import { addHardships, noHardships } from '../tracker-sim/hardships.ts';
 import { World } from '../tracker-sim/world.ts';
 
 const { values } = parseArgs({
@@ -14,18 +15,17 @@ const { values } = parseArgs({
     clients: { type: 'string', default: '32' },
   },
 });
+const HEALED_MS_MAX = 5_000;
 const print = (text: string) => process.stdout.write(`${text}\n`);
 
 async function simulate(seeds: number): Promise<void> {
   const identities = await Promise.all([newIdentity(), newIdentity(), newIdentity()]);
-  const total = { acknowledged: 0, crashes: 0, replayed: 0 };
+  const total = noHardships();
   for (let seed = 1; seed <= seeds; seed += 1) {
-    const report = await new World(seed, identities).run().catch((error: unknown) => {
+    const world = await new World(seed, identities).run().catch((error: unknown) => {
       throw new Error(`seed ${seed}`, { cause: error });
     });
-    total.acknowledged += report.acknowledged;
-    total.crashes += report.crashes;
-    total.replayed += report.replayed;
+    addHardships(total, world);
     if (seed % 1000 === 0) print(`${seed} worlds agree`);
   }
   print(`${seeds} worlds: ${JSON.stringify(total)}`);
@@ -34,8 +34,10 @@ async function simulate(seeds: number): Promise<void> {
 async function kill(kills: number, clients: number): Promise<void> {
   const report = await killRun({ kills, clients });
   print(`${kills} kills under ${clients} clients: ${JSON.stringify(report)}`);
-  if (report.lost > 0 || report.doubled > 0 || new Set(report.digests).size !== 1)
+  const { lost, doubled, healedMs, digests } = report;
+  if (lost > 0 || doubled > 0 || healedMs > HEALED_MS_MAX || new Set(digests).size !== 1) {
     throw new Error('not what was promised');
+  }
 }
 
 if (Number(values.seeds) > 0) await simulate(Number(values.seeds));

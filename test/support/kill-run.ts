@@ -3,9 +3,7 @@
  * the other one and repeat what was cut off under the same request id. What was acknowledged is kept beside: it is the
  * oracle. Used by the tests with a few kills and by the soak with many.
  */
-import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import Database from 'better-sqlite3';
 import { ConnectionLost } from '../../src/main/net/calls.ts';
 import { type Identity, newIdentity } from '../../src/main/net/identity.ts';
 import { SqliteLogStore } from '../../src/main/tracker/log-store.ts';
@@ -35,8 +33,9 @@ export interface KillReport {
   readonly doubled: number;
   /** Answers that said that both trackers held the change. */
   readonly heldByBoth: number;
-  /** From the last start until both logs were the same. */
+  /** From the last answer until both trackers said the same of what they hold. */
   readonly healedMs: number;
+  /** Of what both trackers hold, as they say, and of what their logs add up to when they are read again. */
   readonly digests: readonly string[];
 }
 
@@ -70,10 +69,11 @@ class KillRun {
     this.isOver = true;
     await lives;
     for (const person of people) person.close();
-    const healedMs = await this.#healed();
+    const { healedMs, said } = await healed(processes);
     for (const running of processes) running.kill('SIGTERM');
     await Promise.all(processes.map((running) => running.ended));
-    return { ...this.#judge(people), kills: this.#kills, healedMs };
+    const judged = this.#judge(people);
+    return { ...judged, kills: this.#kills, healedMs, digests: [...said, ...judged.digests] };
   }
 
   async #killInTurn(processes: Program[]): Promise<void> {
@@ -83,17 +83,6 @@ class KillRun {
       processes[at]?.kill('SIGKILL');
       await processes[at]?.ended;
       processes[at] = await this.cluster.start(at);
-    }
-  }
-
-  /** Both logs, as another process reads them, come to be the same. */
-  async #healed(): Promise<number> {
-    const startedMs = performance.now();
-    const stores = [0, 1].map((at) => this.cluster.dataDir(at));
-    for (;;) {
-      const [one, other] = stores.map((directory) => countEntries(directory));
-      if (one === other) return Math.round(performance.now() - startedMs);
-      await delay(TURN_MS);
     }
   }
 
@@ -126,14 +115,26 @@ function replayed(directory: string): { effects: Map<RequestId, number>; digest:
   return { effects, digest: toHex(registryDigest(registry)) };
 }
 
-/** Read beside the running tracker, so without taking part in its locks. */
-function countEntries(directory: string): unknown {
-  const db = new Database(join(directory, 'log.sqlite'), { readonly: true });
-  try {
-    return db.prepare('SELECT count(*) FROM entries').pluck().get();
-  } finally {
-    db.close();
+/** Waits until trackers say the same of themselves: what they hold of each log, and the digest of it. */
+async function healed(trackers: readonly Program[]): Promise<{ healedMs: number; said: readonly string[] }> {
+  const startedMs = performance.now();
+  for (;;) {
+    const all = await Promise.all(trackers.map(standing));
+    if (new Set(all.map(({ held }) => held)).size === 1) {
+      return { healedMs: Math.round(performance.now() - startedMs), said: all.map(({ digest }) => digest) };
+    }
+    await delay(TURN_MS);
   }
+}
+
+/** What a tracker says when it is asked for its status. */
+async function standing(tracker: Program): Promise<{ held: string; digest: string }> {
+  const from = tracker.stdout.length;
+  tracker.type('status');
+  await tracker.printed('\ntrackers:', from);
+  const text = tracker.stdout.slice(from);
+  const held = [...text.matchAll(/^ {2}([0-9a-f]{16} {2}\d+) entries/gm)].map(([, log]) => log).sort();
+  return { held: held.join(), digest: /^digest: (\S+)/m.exec(text)?.[1] ?? 'none' };
 }
 
 /** One person at a client: never gives up on a request, never asks for the same twice under another id. */

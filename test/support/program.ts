@@ -69,9 +69,9 @@ export class Program {
     return this.#stderr;
   }
 
-  /** Waits until the program has printed this. Rejects when it ends without. */
-  async printed(text: string): Promise<void> {
-    while (!this.#stdout.includes(text)) await this.more(`without "${text}"`);
+  /** Waits until the program has printed this, after so many characters. Rejects when it ends without. */
+  async printed(text: string, after = 0): Promise<void> {
+    while (!this.#stdout.includes(text, after)) await this.more(`without "${text}"`);
   }
 
   /** Waits until it has logged this on standard error. Rejects when it ends without. */

@@ -6,11 +6,15 @@ import type { RequestId, TrackerId } from '../../src/protocol/ids.ts';
 import type { LogEntry } from '../../src/protocol/transaction.ts';
 import type { Timeline } from './timeline.ts';
 
+/** What was appended is safe after so long, at most. */
+export const SYNC_MS_MAX = 30;
+
 export class SimDisk {
   readonly #timeline: Timeline;
   readonly #random: () => number;
   readonly #committed: StoredEntry[] = [];
   #starts = 0;
+  #unsynced = 0;
 
   constructor(timeline: Timeline, random: () => number) {
     this.#timeline = timeline;
@@ -23,7 +27,7 @@ export class SimDisk {
 
   /** A start of the tracker: what earlier ones still had in flight is lost. */
   open(): LogStore {
-    this.#starts += 1;
+    this.crash();
     const start = this.#starts;
     const committed = this.#committed;
     let batch: { entries: LogEntry[]; done: Promise<void> } | undefined;
@@ -31,6 +35,7 @@ export class SimDisk {
       batch = undefined;
       if (start !== this.#starts) return false;
       committed.push(...entries.map(storedEntry));
+      this.#unsynced -= entries.length;
       return true;
     };
     return {
@@ -43,13 +48,14 @@ export class SimDisk {
           .slice(0, limit),
       find: (requestId: RequestId) => committed.filter((entry) => entry.requestId === requestId),
       append: (entry: LogEntry) => {
+        this.#unsynced += 1;
         if (batch) {
           batch.entries.push(entry);
           return batch.done;
         }
         const entries = [entry];
         const done = new Promise<void>((resolve) => {
-          this.#timeline.after(this.#random() * 30, () => {
+          this.#timeline.after(this.#random() * SYNC_MS_MAX, () => {
             if (commit(entries)) resolve();
           });
         });
@@ -60,9 +66,12 @@ export class SimDisk {
     };
   }
 
-  /** The process is gone. */
-  crash(): void {
+  /** The process is gone. Gives how many entries are gone with it. */
+  crash(): number {
     this.#starts += 1;
+    const lost = this.#unsynced;
+    this.#unsynced = 0;
+    return lost;
   }
 }
 

@@ -5,7 +5,6 @@
  */
 import type { Identity } from '../../src/main/net/identity.ts';
 import type { Clock } from '../../src/main/support/clock.ts';
-import { silentLogger } from '../../src/main/support/logger.ts';
 import { Exchange } from '../../src/main/tracker/exchange.ts';
 import type { ReplicaLink } from '../../src/main/tracker/feed.ts';
 import { comparePlaces } from '../../src/main/tracker/hlc.ts';
@@ -15,9 +14,11 @@ import { registryDigest } from '../../src/main/tracker/registry-digest.ts';
 import { type RequestId, type TrackerId, toHex } from '../../src/protocol/ids.ts';
 import type { ReplicaMessage } from '../../src/protocol/replica.ts';
 import { type Operation, readEntry, type Transaction } from '../../src/protocol/transaction.ts';
-import { deviceId, fileId, groupId, requestId, root, sessionId, userId } from '../support/registry.ts';
+import { deviceId, requestId } from '../support/registry.ts';
 import { seeded } from '../support/seeded.ts';
-import { SimDisk } from './disk.ts';
+import { SimDisk, SYNC_MS_MAX } from './disk.ts';
+import { countingLogger, type Hardships, noHardships } from './hardships.ts';
+import { randomOperation } from './operations.ts';
 import { Timeline } from './timeline.ts';
 
 const CHAOS_MS = 8_000;
@@ -61,12 +62,6 @@ interface Request {
   readonly op: Operation;
 }
 
-export interface Report {
-  readonly acknowledged: number;
-  readonly crashes: number;
-  readonly replayed: number;
-}
-
 export class World {
   readonly #timeline = new Timeline();
   readonly #random: () => number;
@@ -74,8 +69,8 @@ export class World {
   readonly #nodes: readonly Node[];
   readonly #requests: Request[] = [];
   readonly #acknowledged: Transaction[] = [];
-  #crashes = 0;
-  #replayed = 0;
+  readonly #hardships = noHardships();
+  readonly #logger = countingLogger(this.#hardships);
   #failure: unknown;
   #isCalm = false;
 
@@ -102,7 +97,7 @@ export class World {
   }
 
   /** Chaos, then calm. Throws when the trackers do not agree then, or anything acknowledged is missing. */
-  async run(): Promise<Report> {
+  async run(): Promise<Hardships> {
     for (const node of this.#nodes) await this.#start(node);
     this.#tick();
     this.#chaos();
@@ -121,7 +116,7 @@ export class World {
     }
     if (this.#failure !== undefined) throw this.#failure;
     this.#check();
-    return { acknowledged: this.#acknowledged.length, crashes: this.#crashes, replayed: this.#replayed };
+    return { ...this.#hardships, acknowledged: this.#acknowledged.length };
   }
 
   #chance(probability: number): boolean {
@@ -148,7 +143,7 @@ export class World {
     const deeds: readonly (readonly [number, () => void])[] = [
       [0.45, () => this.#ask(this.#newRequest())],
       [0.2, () => this.#requests.length > 0 && this.#ask(this.#pick(this.#requests.slice(-6)))],
-      [0.1, () => this.#crash(this.#pick(this.#nodes))],
+      [0.1, () => this.#crashAtWork(this.#pick(this.#nodes))],
       [0.15, () => this.#split()],
       [0.1, () => this.#skew(this.#pick(this.#nodes))],
     ];
@@ -163,33 +158,13 @@ export class World {
   }
 
   #newRequest(): Request {
-    const few = () => 1 + Math.floor(this.#random() * 3);
-    const name = `n${few()}`;
-    const id = requestId(1000 + this.#requests.length);
-    const user = userId(few());
-    const group = groupId(few());
-    const file = { file: fileId(few()), name, sizeBytes: 1, pieceSizeBytes: 16_384, root: root(few()) };
-    const op = this.#pick<Operation>([
-      { type: 'user-created', user, name, passwordHash: '' },
-      { type: 'session-opened', session: sessionId(few()), user, device: deviceId(few()), expiresMs: 1 },
-      { type: 'session-closed', session: sessionId(few()) },
-      { type: 'group-created', group, name, owner: user },
-      { type: 'group-created', group, name, owner: user },
-      { type: 'join-requested', group, user },
-      { type: 'join-accepted', group, user },
-      { type: 'join-accepted', group, user },
-      { type: 'member-left', group, user },
-      { type: 'member-removed', group, user },
-      { type: 'file-shared', group, by: user, ...file },
-    ]);
-    const request = { id, op };
+    const request = { id: requestId(1000 + this.#requests.length), op: randomOperation(this.#random) };
     this.#requests.push(request);
     return request;
   }
 
   /** A client does a request at some tracker, perhaps not for the first time. */
-  #ask({ id, op }: Request): void {
-    const { running } = this.#pick(this.#nodes);
+  #ask({ id, op }: Request, { running } = this.#pick(this.#nodes)): void {
     if (!running) return;
     const { journal, exchange } = running;
     const device = deviceId(1);
@@ -201,12 +176,18 @@ export class World {
     });
   }
 
+  /** Before, or just after, what it was asked for last is on its disk. */
+  #crashAtWork(node: Node): void {
+    this.#ask(this.#newRequest(), node);
+    this.#timeline.after(this.#random() * SYNC_MS_MAX, () => this.#crash(node));
+  }
+
   #crash(node: Node): void {
     if (!node.running) return;
-    this.#crashes += 1;
-    this.#replayed += node.running.journal.replayedTotal;
+    this.#hardships.crashes += 1;
+    this.#hardships.replayed += node.running.journal.replayedTotal;
     node.running = undefined;
-    node.disk.crash();
+    this.#hardships.unsyncedLost += node.disk.crash();
     for (const wire of [...node.wires]) this.#cut(wire);
     this.#timeline.after(this.#random() * 2_000, () => void this.#start(node));
   }
@@ -215,7 +196,9 @@ export class World {
     for (const node of this.#nodes) node.side = this.#chance(0.5) ? 0 : 1;
     for (const wire of this.#nodes.flatMap(({ wires }) => [...wires])) {
       const [one, other] = wire.ends;
-      if (one.owner.side !== other.owner.side) this.#cut(wire);
+      if (!wire.open || one.owner.side === other.owner.side) continue;
+      this.#hardships.cut += 1;
+      this.#cut(wire);
     }
   }
 
@@ -234,7 +217,7 @@ export class World {
       this.#failure ??= error;
     };
     const exchange = new Exchange(journal, {
-      logger: silentLogger,
+      logger: this.#logger,
       introduction: () => ({ keys: [], pins: [] }),
       introduced: () => {},
       executed: () => {},
@@ -264,14 +247,22 @@ export class World {
 
   #carrier(wire: Wire, to: SimLink): (message: ReplicaMessage) => void {
     let lastMs = 0;
+    let sent = 0;
+    let newest = 0;
     return (message) => {
+      sent += 1;
+      const number = sent;
       const copies = this.#rude && this.#chance(0.1) ? 2 : 1;
+      this.#hardships.duplicated += copies - 1;
       for (let copy = 0; copy < copies; copy += 1) {
         const atMs = this.#timeline.nowMs + 1 + this.#random() * (this.#rude ? 800 : 100);
         const dueMs = this.#rude ? atMs : Math.max(lastMs, atMs);
         lastMs = dueMs;
         this.#timeline.after(dueMs - this.#timeline.nowMs, () => {
-          if (wire.open) to.owner.running?.exchange.received(to, message);
+          if (!wire.open) return;
+          if (number < newest) this.#hardships.overtaken += 1;
+          newest = Math.max(newest, number);
+          to.owner.running?.exchange.received(to, message);
         });
       }
     };
@@ -308,7 +299,7 @@ export class World {
       if (!running || running.exchange.differs || toHex(running.exchange.digest()) !== expected) {
         throw new Error('a registry is not what the log adds up to');
       }
-      this.#replayed += running.journal.replayedTotal;
+      this.#hardships.replayed += running.journal.replayedTotal;
     }
     const kept = new Set(all.map(({ origin, seq, requestId: id }) => `${origin} ${seq} ${id}`));
     for (const { origin, seq, requestId: id } of this.#acknowledged) {

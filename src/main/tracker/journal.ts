@@ -160,9 +160,10 @@ export class Journal implements Ledger {
 
   /** What is safe here and executed. */
   held(): Vector {
-    const vector: Record<TrackerId, number | undefined> = Object.fromEntries(this.#executed);
-    if (this.#safeSeq > 0) vector[this.id] = this.#safeSeq;
-    return vector;
+    const held = new Map(this.#executed);
+    if (this.#safeSeq > 0) held.set(this.id, this.#safeSeq);
+    else held.delete(this.id);
+    return Object.fromEntries(held);
   }
 
   start(): void {

@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterEach, describe, expect, test } from 'vitest';
 import { SqliteLogStore } from '../../src/main/tracker/log-store.ts';
-import { openTicket } from '../../src/protocol/ticket.ts';
 import { root } from '../support/registry.ts';
 import { newRequestId, PASSWORD } from '../support/tracker.ts';
 import { Trackers } from '../support/trackers.ts';
@@ -145,64 +144,6 @@ describe('a client', () => {
     await here.start(0);
     await here.agreed();
     expect(await there.call('resume', { token })).toMatchObject({ userName: 'swas' });
-  });
-});
-
-describe('both sides of a partition', () => {
-  test('come to the same: the later names change, groups stay apart, and a removal beats letting in again', async () => {
-    const here = await network(2);
-    const [swas, bob] = [await here.client(0), await here.client(0)];
-    await swas.signUp('swas');
-    await bob.signUp('bob');
-    await swas.call('create_group', { group: 'club' });
-    await bob.call('join_group', { group: 'club' });
-    await swas.call('accept_request', { group: 'club', user: 'bob' });
-    await here.agreed();
-    for (const at of [0, 1]) await here.stop(at);
-
-    // One side: its own alice and pdfs; bob is removed.
-    await here.start(0, { apart: true });
-    const [owner0, alice0] = [await here.client(0), await here.client(0)];
-    await owner0.call('login', { user: 'swas', password: PASSWORD });
-    await alice0.signUp('alice');
-    const first = await alice0.call('create_group', { group: 'pdfs' });
-    await owner0.call('remove_member', { group: 'club', user: 'bob' });
-    await here.stop(0);
-
-    // The other: another alice, another pdfs; bob leaves and is let in again.
-    await here.start(1, { apart: true });
-    const [owner1, bob1, alice1] = [await here.client(1), await here.client(1), await here.client(1)];
-    await owner1.call('login', { user: 'swas', password: PASSWORD });
-    await bob1.call('login', { user: 'bob', password: PASSWORD });
-    const other = await alice1.signUp('alice');
-    const second = await alice1.call('create_group', { group: 'pdfs' });
-    const { ticket } = await alice1.call('ticket', { group: second.group as never });
-    await bob1.call('leave_group', { group: 'club' });
-    await bob1.call('join_group', { group: 'club' });
-    await owner1.call('accept_request', { group: 'club', user: 'bob' });
-    await here.stop(1);
-
-    for (const at of [0, 1]) await here.start(at);
-    await here.agreed();
-    expect(second.group).not.toBe(first.group);
-    for (const at of [0, 1]) {
-      const now = await here.client(at);
-      await now.call('login', { user: 'swas', password: PASSWORD });
-      const groups = (await now.call('list_groups', {})).items;
-      const suffix = second.group.slice(0, 4);
-      expect(groups.map(({ name }) => name)).toEqual(['club', 'pdfs', `pdfs~${suffix}`]);
-      expect(groups[1]?.owner).toBe('alice');
-      expect(groups[2]?.owner).toMatch(/^alice~[0-9a-f]{4}$/);
-      expect((await now.call('list_members', { group: 'club' })).items).toEqual(['swas']);
-      now.close();
-    }
-    // What the loser of the name holds is for its own group, by id: it names nothing of the winner's.
-    const trusted = openTicket(ticket, () => true, Date.now());
-    expect(trusted.group).toBe(second.group);
-    const loser = await here.client(0, alice1.identity);
-    await loser.call('resume', { token: other });
-    expect((await loser.refusal('ticket', { group: first.group as never })).code).toBe('not-a-member');
-    await loser.call('ticket', { group: second.group as never });
   });
 });
 

@@ -69,18 +69,21 @@ const transactionSchema = v.object({
   epoch: count,
   /** 1 for the origin's first entry. */
   seq: v.pipe(count, v.minValue(1)),
-  prevHash: v.pipe(
-    bytesSchema,
-    v.check((bytes) => bytes.length === DIGEST_BYTES, 'not a digest'),
-  ),
   hlc: hlcSchema,
   /** The highest seq of every other tracker that the origin had executed. */
   versionVector: v.record(trackerIdSchema, count),
   requestId: requestIdSchema,
   actor: v.object({ device: deviceIdSchema, user: v.optional(userIdSchema) }),
   op: operationSchema,
+  /** Last, where sealEntry writes it. */
+  prevHash: v.pipe(
+    bytesSchema,
+    v.check((bytes) => bytes.length === DIGEST_BYTES, 'not a digest'),
+  ),
 });
-export type Transaction = v.InferOutput<typeof transactionSchema>;
+/** A transaction in its place in a log. */
+export type ChainedTransaction = v.InferOutput<typeof transactionSchema>;
+export type Transaction = Omit<ChainedTransaction, 'prevHash'>;
 
 /** prevHash of a log's first entry. */
 export const GENESIS_HASH = new Uint8Array(DIGEST_BYTES);
@@ -88,16 +91,39 @@ export const GENESIS_HASH = new Uint8Array(DIGEST_BYTES);
 /** An entry as it is stored and exchanged, with what it says and its hash. */
 export interface LogEntry {
   readonly signed: Signed;
-  readonly transaction: Transaction;
+  readonly transaction: ChainedTransaction;
   readonly hash: Uint8Array;
+}
+
+/** What an entry will say, but for the hash of the one before it and the signature: these can be had elsewhere, later. */
+export interface OpenEntry {
+  readonly transaction: Transaction;
+  /** Ends with room for the hash. */
+  readonly body: Uint8Array;
 }
 
 const entryHash = (signed: Signed) => blake3(Buffer.concat([signed.body, signed.signature]));
 
-export function writeEntry(transaction: Omit<Transaction, 'version'>, privateKey: KeyObject): LogEntry {
+export function openEntry(transaction: Omit<Transaction, 'version'>): OpenEntry {
   const full = { version: 1 as const, ...transaction };
-  const signed = signStatement('p2pfs/1 transaction', encodeCbor(full), privateKey);
-  return { signed, transaction: full, hash: entryHash(signed) };
+  return { transaction: full, body: encodeCbor({ ...full, prevHash: GENESIS_HASH }) };
+}
+
+/** Chains and signs an entry, in the memory of its body. */
+export function sealEntry(
+  body: Uint8Array,
+  prevHash: Uint8Array,
+  privateKey: KeyObject,
+): { readonly signed: Signed; readonly hash: Uint8Array } {
+  body.set(prevHash, body.length - DIGEST_BYTES);
+  const signed = signStatement('p2pfs/1 transaction', body, privateKey);
+  return { signed, hash: entryHash(signed) };
+}
+
+export function writeEntry(transaction: Omit<ChainedTransaction, 'version'>, privateKey: KeyObject): LogEntry {
+  const { prevHash, ...rest } = transaction;
+  const open = openEntry(rest);
+  return { ...sealEntry(open.body, prevHash, privateKey), transaction: { ...open.transaction, prevHash } };
 }
 
 /** Throws ProtocolViolation when the body is no transaction. Says nothing about signature and chain. */

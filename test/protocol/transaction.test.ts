@@ -8,13 +8,13 @@ import { encodeCbor } from '../../src/protocol/cbor.ts';
 import { ProtocolViolation } from '../../src/protocol/errors.ts';
 import { type Signed, signStatement } from '../../src/protocol/signed.ts';
 import {
+  type ChainedTransaction,
   chainFault,
   GENESIS_HASH,
   type LogEntry,
   type Operation,
   operationSchema,
   readEntry,
-  type Transaction,
   writeEntry,
 } from '../../src/protocol/transaction.ts';
 import { comparable } from '../support/comparable.ts';
@@ -24,7 +24,7 @@ import { arbitraryOf } from '../support/schemas.ts';
 const tracker = newKeys();
 const stranger = newKeys();
 
-const sample = (keys: TestKeys, seq: number, prevHash: Uint8Array): Omit<Transaction, 'version'> => ({
+const sample = (keys: TestKeys, seq: number, prevHash: Uint8Array): Omit<ChainedTransaction, 'version'> => ({
   origin: keys.id,
   epoch: 1,
   seq,

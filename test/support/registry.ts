@@ -12,7 +12,7 @@ import type {
   TrackerId,
   UserId,
 } from '../../src/protocol/ids.ts';
-import { GENESIS_HASH, type Operation, type Transaction } from '../../src/protocol/transaction.ts';
+import type { Operation, Transaction } from '../../src/protocol/transaction.ts';
 
 /** A random-looking id that is the same for the same number. */
 const hex = (number: number, digits: number) => number.toString(16).padStart(digits, '0');
@@ -30,7 +30,6 @@ export function transactionOf(op: Operation, seq: number): Transaction {
     origin: hex(1, 64) as TrackerId,
     epoch: 1,
     seq,
-    prevHash: GENESIS_HASH,
     hlc: { ms: seq, counter: 0 },
     versionVector: {},
     requestId: requestId(seq),

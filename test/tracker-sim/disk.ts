@@ -3,7 +3,7 @@ import { compareHlc } from '../../src/main/tracker/hlc.ts';
 import type { LogStore } from '../../src/main/tracker/log-store.ts';
 import type { StoredEntry } from '../../src/main/tracker/stored-entry.ts';
 import type { RequestId, TrackerId } from '../../src/protocol/ids.ts';
-import type { LogEntry } from '../../src/protocol/transaction.ts';
+import { type LogEntry, type OpenEntry, sealEntry } from '../../src/protocol/transaction.ts';
 import type { Timeline } from './timeline.ts';
 
 /** What was appended is safe after so long, at most. */
@@ -30,13 +30,29 @@ export class SimDisk {
     this.crash();
     const start = this.#starts;
     const committed = this.#committed;
-    let batch: { entries: LogEntry[]; done: Promise<void> } | undefined;
-    const commit = (entries: readonly LogEntry[]): boolean => {
+    let batch: { entries: StoredEntry[]; done: Promise<void> } | undefined;
+    let lastHash: Uint8Array | undefined;
+    const commit = (entries: readonly StoredEntry[]): boolean => {
       batch = undefined;
       if (start !== this.#starts) return false;
-      committed.push(...entries.map(storedEntry));
+      committed.push(...entries);
       this.#unsynced -= entries.length;
       return true;
+    };
+    const take = (entry: StoredEntry): Promise<void> => {
+      this.#unsynced += 1;
+      if (batch) {
+        batch.entries.push(entry);
+        return batch.done;
+      }
+      const entries = [entry];
+      const done = new Promise<void>((resolve) => {
+        this.#timeline.after(this.#random() * SYNC_MS_MAX, () => {
+          if (commit(entries)) resolve();
+        });
+      });
+      batch = { entries, done };
+      return done;
     };
     return {
       epoch: start,
@@ -47,20 +63,12 @@ export class SimDisk {
           .sort((a, b) => a.seq - b.seq)
           .slice(0, limit),
       find: (requestId: RequestId) => committed.filter((entry) => entry.requestId === requestId),
-      append: (entry: LogEntry) => {
-        this.#unsynced += 1;
-        if (batch) {
-          batch.entries.push(entry);
-          return batch.done;
-        }
-        const entries = [entry];
-        const done = new Promise<void>((resolve) => {
-          this.#timeline.after(this.#random() * SYNC_MS_MAX, () => {
-            if (commit(entries)) resolve();
-          });
-        });
-        batch = { entries, done };
-        return done;
+      append: (entry: LogEntry) => take(storedEntry(entry)),
+      write: ({ transaction, body }, { privateKey, prevHash = lastHash }) => {
+        if (!prevHash) throw new Error('nothing was written before');
+        const { signed, hash } = sealEntry(body, prevHash, privateKey);
+        lastHash = hash;
+        return take(storedEntry({ transaction, signed }));
       },
       close: async () => {},
     };
@@ -75,7 +83,10 @@ export class SimDisk {
   }
 }
 
-const storedEntry = ({ transaction, signed }: LogEntry): StoredEntry => ({
+const storedEntry = ({
+  transaction,
+  signed,
+}: Pick<OpenEntry, 'transaction'> & Pick<LogEntry, 'signed'>): StoredEntry => ({
   origin: transaction.origin,
   seq: transaction.seq,
   requestId: transaction.requestId,

@@ -8,6 +8,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Identity, newIdentity } from '../../src/main/net/identity.ts';
 import { Journal } from '../../src/main/tracker/journal.ts';
 import { type LogStore, SqliteLogStore } from '../../src/main/tracker/log-store.ts';
+import { LogThread, LogThreadError } from '../../src/main/tracker/log-thread.ts';
 import { RequestError } from '../../src/protocol/errors.ts';
 import type { Operation } from '../../src/protocol/transaction.ts';
 import { ManualClock } from '../support/manual-clock.ts';
@@ -88,11 +89,11 @@ describe('a log', () => {
     ]);
   });
 
-  test('is synced at each commit', () => {
+  test('is synced at each commit', async () => {
     // Asked of SQLite itself: a kill -9 cannot tell, since the kernel keeps what was not synced.
     const store = new SqliteLogStore(directory);
-    expect(store.durability()).toEqual({ journalMode: 'wal', synchronous: 2 });
-    return store.close();
+    expect(await store.durability()).toMatchObject({ journalMode: 'wal', synchronous: 2 });
+    await store.close();
   });
 });
 
@@ -135,6 +136,77 @@ describe('appending', () => {
     const again = await openJournal(new SqliteLogStore(directory));
     expect(again.entryCount).toBe(1);
     await again.close();
+  });
+});
+
+describe('batches', () => {
+  /** Lets the batch that was made up leave for the thread that writes. */
+  const turn = () => new Promise<void>((resolve) => setImmediate(resolve));
+
+  test('are committed in the order in which they were made up, while later ones are made up', async () => {
+    const store = new SqliteLogStore(directory);
+    const journal = await openJournal(store);
+    const safe: number[] = [];
+    for (let at = 1; at <= 20; at += 1) {
+      journal.write(newUser(at), actor, requestId(at));
+      void journal.settled()?.then(() => safe.push(at));
+      await turn();
+    }
+    await journal.close();
+    expect(safe).toEqual(Array.from({ length: 20 }, (_, at) => at + 1));
+    expect(store.commitCount).toBeGreaterThan(1);
+    const again = await openJournal(new SqliteLogStore(directory));
+    expect(again.entryCount).toBe(20);
+    await again.close();
+  });
+
+  test('that were on their way behind one that failed are not kept: the chain has no gap', async () => {
+    const journal = await openJournal(new SqliteLogStore(directory));
+    journal.write(newUser(1), actor, requestId(1));
+    await journal.settled();
+    journal.write(newUser(2), actor, requestId(1));
+    const failing = journal.settled();
+    await turn();
+    journal.write(newUser(3), actor, requestId(3));
+    const behind = journal.settled();
+    expect(behind).not.toBe(failing);
+    await expect(behind).rejects.toMatchObject({ code: 'disk-error' });
+    await expect(failing).rejects.toMatchObject({ code: 'disk-error' });
+    await journal.close();
+    const again = await openJournal(new SqliteLogStore(directory));
+    expect(again.entryCount).toBe(1);
+    await again.close();
+  });
+
+  test('are all committed before the log closes', async () => {
+    const journal = await openJournal(new SqliteLogStore(directory));
+    for (let at = 1; at <= 10; at += 1) {
+      journal.write(newUser(at), actor, requestId(at));
+      if (at % 3 === 0) await turn();
+    }
+    await Promise.all([journal.close(), journal.close()]);
+    const again = await openJournal(new SqliteLogStore(directory));
+    expect(again.entryCount).toBe(10);
+    await again.close();
+  });
+
+  test('are refused when the thread that writes is gone', async () => {
+    const thread = new LogThread(join(directory, 'missing', 'log.sqlite'));
+    const commits = [thread.commit([], new Uint8Array()), thread.commit([], new Uint8Array())];
+    for (const commit of commits) await expect(commit).rejects.toBeInstanceOf(LogThreadError);
+    await expect(thread.commit([], new Uint8Array())).rejects.toBeInstanceOf(LogThreadError);
+    await thread.close();
+  });
+});
+
+describe('a request that was written and is not safe yet', () => {
+  test('is found, as it is afterwards', async () => {
+    const journal = await openJournal(new SqliteLogStore(directory));
+    const { transaction } = journal.write(newUser(1), actor, requestId(1));
+    expect(journal.find(requestId(1), actor.device)).toBe(transaction);
+    await journal.settled();
+    expect(journal.find(requestId(1), actor.device)).toMatchObject(transaction);
+    await journal.close();
   });
 });
 

@@ -9,7 +9,6 @@ import { RequestError } from '../../src/protocol/errors.ts';
 import { encodeFrame, type Frame, FrameType } from '../../src/protocol/frame.ts';
 import { CALLS_IN_FLIGHT_MAX, HEARTBEAT_MS, SESSION_LIFETIME_MS } from '../../src/protocol/limits.ts';
 import { encodeCall, failureSchema } from '../../src/protocol/messages.ts';
-import type { LogEntry } from '../../src/protocol/transaction.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { root } from '../support/registry.ts';
 import { newRequestId, PASSWORD, TrackerBench } from '../support/tracker.ts';
@@ -43,10 +42,10 @@ describe('when the log can not be written', () => {
     let broken = false;
     const openLog = (directory: string): LogStore => {
       const store = new SqliteLogStore(directory);
-      const append = (entry: LogEntry) => (broken ? Promise.reject(full) : store.append(entry));
       return {
         epoch: store.epoch,
-        append,
+        append: (entry) => store.append(entry),
+        write: (entry, seal) => (broken ? Promise.reject(full) : store.write(entry, seal)),
         entries: () => store.entries(),
         after: (origin, seq, limit) => store.after(origin, seq, limit),
         find: (requestId) => store.find(requestId),

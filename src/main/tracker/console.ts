@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import type { ReadStream } from 'node:tty';
 import { closest, distance } from 'fastest-levenshtein';
 import { printable } from '../../protocol/names.ts';
-import type { Transaction } from '../../protocol/transaction.ts';
+import type { ChainedTransaction, Transaction } from '../../protocol/transaction.ts';
 import { inBackground } from '../support/terminal.ts';
 import type { Verification } from './ledger.ts';
 import { statusText, type TrackerStatus } from './status.ts';
@@ -19,7 +19,7 @@ const TAIL_MAX = 100_000;
 export interface Inspected {
   status(): TrackerStatus;
   /** The last so many transactions, in the order of execution. */
-  log(tail: number): readonly Transaction[];
+  log(tail: number): readonly ChainedTransaction[];
   verifyLog(): Promise<Verification>;
 }
 
@@ -100,7 +100,7 @@ function logText(args: readonly string[], inspected: Inspected): string {
 }
 
 /** Everything but the hash of a password, which nobody needs to see. */
-function jsonLine({ prevHash, ...transaction }: Transaction): string {
+function jsonLine({ prevHash, ...transaction }: ChainedTransaction): string {
   const { passwordHash: _hidden, ...op } = { passwordHash: undefined, ...transaction.op };
   return JSON.stringify({ ...transaction, prevHash: Buffer.from(prevHash).toString('hex'), op });
 }

@@ -50,7 +50,7 @@ interface Followed {
 }
 
 /** The log of all trackers, as it is exchanged. */
-export type ReplicatedLog = Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept'>;
+export type ReplicatedLog = Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept' | 'whenSafe'>;
 
 export class Exchange {
   readonly #journal: ReplicatedLog;
@@ -65,6 +65,7 @@ export class Exchange {
   constructor(journal: ReplicatedLog, duties: ExchangeDuties) {
     this.#journal = journal;
     this.#duties = duties;
+    journal.whenSafe(() => this.#pump());
   }
 
   /**
@@ -107,14 +108,9 @@ export class Exchange {
     if (followed) this.#fromFeeder(followed, message);
   }
 
-  /** Own entries are safe now: they leave at once. */
-  wrote(): void {
-    for (const feed of this.#feeds.values()) feed.pump();
-  }
-
   /** Called every second or so: passes on what came from others, asks again for what could not be taken. */
   tick(): void {
-    for (const feed of this.#feeds.values()) feed.pump();
+    this.#pump();
     const held = this.#journal.held();
     for (const followed of this.#followed.values()) {
       if (!followed.stalled) continue;
@@ -122,6 +118,11 @@ export class Exchange {
       followed.link.send({ type: 'held', held, again: true });
     }
     this.#tellState(held);
+  }
+
+  /** Whether another tracker follows this one, and so may come to hold what is written here. */
+  get reachable(): boolean {
+    return this.#feeds.size > 0;
   }
 
   /** How many trackers hold an entry, this one included. */
@@ -161,6 +162,10 @@ export class Exchange {
   /** Whether registries were ever found to differ. */
   get differs(): boolean {
     return this.#differs;
+  }
+
+  #pump(): void {
+    for (const feed of this.#feeds.values()) feed.pump();
   }
 
   #introduce(link: ReplicaLink): void {

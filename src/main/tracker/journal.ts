@@ -7,18 +7,19 @@
  * At the start every log is verified. One with a damaged entry ends before it, until the entry comes again from another
  * tracker; then what follows it on the disk counts again. Nothing from a damaged entry on is executed or passed on.
  */
-import { type ProtocolViolation, RequestError } from '../../protocol/errors.ts';
+import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import type { DeviceId, RequestId, TrackerId } from '../../protocol/ids.ts';
 import { CLOCK_AHEAD_MS_MAX } from '../../protocol/limits.ts';
 import type { PublicKey } from '../../protocol/signed.ts';
 import {
+  type ChainedTransaction,
   GENESIS_HASH,
   type Hlc,
   type LogEntry,
   type Operation,
+  openEntry,
   readEntry,
   type Transaction,
-  writeEntry,
 } from '../../protocol/transaction.ts';
 import type { Identity } from '../net/identity.ts';
 import type { Clock } from '../support/clock.ts';
@@ -48,6 +49,13 @@ export interface Accepted extends Insertion {
   readonly gap: boolean;
 }
 
+/** Own entries that are committed together. */
+interface Writing {
+  readonly safe: Promise<void>;
+  readonly requests: RequestId[];
+  lastSeq: number;
+}
+
 export class Journal implements Ledger {
   readonly #store: LogStore;
   readonly #identity: Identity;
@@ -61,6 +69,10 @@ export class Journal implements Ledger {
   /** The last of our own entries that is safe. */
   #safeSeq = 0;
   #writtenCount = 0;
+  #writing: Writing | undefined;
+  #whenSafe: () => void = () => {};
+  /** What was written for a request and is not safe yet, where the store does not find it. */
+  readonly #unsafe = new Map<RequestId, Transaction>();
   #latest: Hlc | undefined;
   #unsettled: Promise<void> | undefined;
   readonly #damaged = new Map<TrackerId, Damage>();
@@ -111,7 +123,7 @@ export class Journal implements Ledger {
   }
 
   /** The last so many executed transactions, of all trackers, in the order of execution. */
-  tail(count: number): readonly Transaction[] {
+  tail(count: number): readonly ChainedTransaction[] {
     const last: StoredEntry[] = [];
     for (const stored of this.#store.entries()) {
       last.push(stored);
@@ -173,40 +185,38 @@ export class Journal implements Ledger {
   /** The registry is never behind what this tracker knows. */
   current(): undefined {}
 
-  async perform({ judge, requestId }: Order): Promise<Done> {
+  perform({ judge, requestId }: Order): Done {
     const draft = judge();
     return 'answer' in draft ? draft : this.write(draft.op, draft.actor, requestId);
+  }
+
+  /** Calls back each time that own entries have become safe: they may be passed on. */
+  whenSafe(task: () => void): void {
+    this.#whenSafe = task;
   }
 
   /** Writes and executes. What it did may be told when `settled` says so. */
   write(op: Operation, actor: Transaction['actor'], requestId: RequestId): Executed {
     const { id, privateKey } = this.#identity;
     const head = this.#heads.get(id);
-    const entry = writeEntry(
-      {
-        origin: id,
-        epoch: this.#store.epoch,
-        seq: (head?.seq ?? 0) + 1,
-        prevHash: head?.hash ?? GENESIS_HASH,
-        hlc: nextHlc(this.#latest, this.#clock.nowMs()),
-        versionVector: Object.fromEntries([...this.#executed].filter(([origin]) => origin !== id)),
-        requestId,
-        actor,
-        op,
-      },
-      privateKey,
-    );
+    const entry = openEntry({
+      origin: id,
+      epoch: this.#store.epoch,
+      seq: (head?.seq ?? 0) + 1,
+      hlc: nextHlc(this.#latest, this.#clock.nowMs()),
+      versionVector: Object.fromEntries([...this.#executed].filter(([origin]) => origin !== id)),
+      requestId,
+      actor,
+      op,
+    });
+    const { transaction } = entry;
+    // Only the store knows the hashes of what it seals.
+    const prevHash = this.#writtenCount > 0 ? undefined : (head?.hash ?? GENESIS_HASH);
     this.#writtenCount += 1;
-    const appended = this.#store.append(entry);
-    this.#unsettled = appended;
-    const settle = () => {
-      this.#safeSeq = Math.max(this.#safeSeq, entry.transaction.seq);
-      if (this.#unsettled === appended) this.#unsettled = undefined;
-    };
-    // A failure stays: whoever waits for what was written here waits in vain.
-    appended.then(settle, () => {});
-    const [executed] = this.#execute([this.#take(entry)]).executed;
-    return executed ?? { transaction: entry.transaction, outcome: undefined };
+    this.#heads.set(id, { seq: transaction.seq, hlc: transaction.hlc, hash: SEALED_ELSEWHERE });
+    this.#expect(transaction, this.#store.write(entry, { privateKey, prevHash }));
+    const [executed] = this.#execute([transaction]).executed;
+    return executed ?? { transaction, outcome: undefined };
   }
 
   /**
@@ -229,7 +239,10 @@ export class Journal implements Ledger {
         gap = true;
         continue;
       }
-      violation = entryFault(entry, head, this.#keyOf(origin), genuine.has(entry));
+      violation =
+        origin === this.id && this.#writtenCount > 0
+          ? new ProtocolViolation(`log of ${origin}: entry ${seq} was not written here`)
+          : entryFault(entry, head, this.#keyOf(origin), genuine.has(entry));
       if (violation) break;
       if (origin !== this.id && hlc.ms > this.#clock.nowMs() + CLOCK_AHEAD_MS_MAX) {
         ahead ??= entry.transaction;
@@ -252,8 +265,10 @@ export class Journal implements Ledger {
     return this.#unsettled;
   }
 
-  /** The committed transaction of a request: that of the device, if several chose the same id. */
+  /** The executed transaction of a request: that of the device, if several chose the same id. */
   find(requestId: RequestId, device: DeviceId): Transaction | undefined {
+    const unsafe = this.#unsafe.get(requestId);
+    if (unsafe || !this.registry.hasRequest(requestId)) return unsafe;
     const found = this.#store
       .find(requestId)
       .map(({ signed }) => readEntry(signed).transaction)
@@ -276,6 +291,30 @@ export class Journal implements Ledger {
 
   #seqOf(origin: TrackerId): number {
     return this.#heads.get(origin)?.seq ?? 0;
+  }
+
+  /** The entry of a transaction is on its way to the disk. A failure stays: whoever waits for it waits in vain. */
+  #expect(transaction: Transaction, safe: Promise<void>): void {
+    const { seq, requestId } = transaction;
+    this.#unsafe.set(requestId, transaction);
+    if (this.#writing?.safe !== safe) {
+      const writing: Writing = { safe, requests: [], lastSeq: seq };
+      this.#writing = writing;
+      this.#unsettled = safe;
+      safe.then(
+        () => this.#settle(writing),
+        () => {},
+      );
+    }
+    this.#writing.requests.push(requestId);
+    this.#writing.lastSeq = seq;
+  }
+
+  #settle({ safe, requests, lastSeq }: Writing): void {
+    for (const request of requests) this.#unsafe.delete(request);
+    this.#safeSeq = Math.max(this.#safeSeq, lastSeq);
+    if (this.#unsettled === safe) this.#unsettled = undefined;
+    this.#whenSafe();
   }
 
   /** The entry is the last of its log from now on. */
@@ -303,7 +342,7 @@ export class Journal implements Ledger {
     const rest = this.#salvage.get(origin);
     if (!rest) return [];
     const transactions: Transaction[] = [];
-    const reader = new LogReader(this.#keyOf, (entry) => transactions.push(this.#take(entry)), this.#heads.get(origin));
+    const reader = new LogReader(this.#keyOf, (entry) => transactions.push(this.#take(entry)), headOf(repaired));
     for (const stored of rest.toSorted((a, b) => a.seq - b.seq)) {
       if (stored.seq > repaired.transaction.seq) reader.read(stored);
     }
@@ -319,3 +358,4 @@ export class Journal implements Ledger {
 }
 
 const EXECUTE_AT_ONCE = 1000;
+const SEALED_ELSEWHERE = new Uint8Array();

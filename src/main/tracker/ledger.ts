@@ -5,7 +5,7 @@
  * which `current` mends.
  */
 import type { DeviceId, RequestId, TrackerId } from '../../protocol/ids.ts';
-import type { Operation, Transaction } from '../../protocol/transaction.ts';
+import type { ChainedTransaction, Operation, Transaction } from '../../protocol/transaction.ts';
 import type { Executed, Insertion } from './history.ts';
 import type { Damage } from './log-reader.ts';
 import type { Registry } from './registry.ts';
@@ -68,14 +68,17 @@ export interface Ledger {
   find(requestId: RequestId, device: DeviceId): Transaction | undefined;
   /** Whether an entry was executed here. */
   has(origin: TrackerId, seq: number): boolean;
-  /** Judges and writes. What it did may be told when `settled` says so. Rejects with the RequestError of a refusal. */
-  perform(order: Order): Promise<Done>;
+  /**
+   * Judges and writes. What it did may be told when `settled` says so. Throws, or rejects with, the RequestError of a
+   * refusal.
+   */
+  perform(order: Order): Done | Promise<Done>;
   /** Undefined when everything written so far is safe; else a promise for it, which rejects if it can't be had. */
   settled(): Promise<void> | undefined;
   /** What is safe and executed. */
   held(): Vector;
   /** The last so many executed transactions, in the order of execution. */
-  tail(count: number): readonly Transaction[];
+  tail(count: number): readonly ChainedTransaction[];
   /** Checks what is stored against what is held now, whose registry has this digest. */
   verify(digest: string): Promise<Verification>;
   close(): Promise<void>;

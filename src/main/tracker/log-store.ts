@@ -2,16 +2,19 @@
  * Owns the log on disk: signed entries of every tracker, in the order in which all of them are executed, found again by
  * origin and seq, and by request id.
  *
- * `append` resolves when the entry is committed and synced. Appends of one turn of the event loop go to disk in one
- * transaction, so that a thousand at once cost one fsync. After a failed commit nothing is appended any more: what is
- * on disk then is not known before it is read again. What entries mean, and whether they are genuine, is not asked
- * here.
+ * `append` and `write` resolve when the entry is committed and synced. What is given in one turn of the event loop, or
+ * while the thread that writes (log-thread.ts) has enough to do, goes to disk in one transaction, so that a thousand at
+ * once cost one fsync. Batches are committed in order. After a failed commit nothing is taken any more: what is on disk
+ * then is not known before it is read again. What entries mean, and whether they are genuine, is not asked here.
  */
+import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { RequestError } from '../../protocol/errors.ts';
 import type { RequestId, TrackerId } from '../../protocol/ids.ts';
-import type { LogEntry } from '../../protocol/transaction.ts';
+import type { LogEntry, OpenEntry } from '../../protocol/transaction.ts';
+import type { LogRow } from '../../workers/log-jobs.ts';
+import { LogThread } from './log-thread.ts';
 import type { StoredEntry } from './stored-entry.ts';
 
 export interface LogStore {
@@ -23,10 +26,25 @@ export interface LogStore {
   after(origin: TrackerId, seq: number, limit: number): readonly StoredEntry[];
   /** Resolves when the entry, and every one appended before it, is safe. Takes the place of one that was damaged. */
   append(entry: LogEntry): Promise<void>;
+  /** The same for an entry of ours, which is chained and signed on its way. */
+  write(entry: OpenEntry, seal: Seal): Promise<void>;
   /** What was written for a request, by whichever trackers. */
   find(requestId: RequestId): readonly StoredEntry[];
   /** Commits what was appended, then closes. */
   close(): Promise<void>;
+}
+
+/** What an entry of ours still needs. */
+export interface Seal {
+  readonly privateKey: KeyObject;
+  /** The hash of the entry before it; undefined when that is one that was given to `write`. */
+  readonly prevHash: Uint8Array | undefined;
+}
+
+interface Batch {
+  readonly rows: LogRow[];
+  readonly bodies: Uint8Array[];
+  readonly done: PromiseWithResolvers<void>;
 }
 
 interface Row {
@@ -57,11 +75,10 @@ const SCHEMA = `
   CREATE TABLE IF NOT EXISTS starts (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
 `;
 const COLUMNS = 'origin, seq, hlc_ms, hlc_counter, request_id, body, signature';
-const INSERT = `INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin, seq) DO UPDATE SET
-  hlc_ms = excluded.hlc_ms, hlc_counter = excluded.hlc_counter, request_id = excluded.request_id,
-  body = excluded.body, signature = excluded.signature`;
 const READ_AT_ONCE = 1000;
 const FORMAT = 2;
+/** With the next batch at hand the thread need not wait for this one to make up another. */
+const COMMITS_UNDER_WAY_MAX = 2;
 
 const storedEntry = (row: Row): StoredEntry => ({
   origin: row.origin,
@@ -76,10 +93,14 @@ export class SqliteLogStore implements LogStore {
   readonly #db: Database.Database;
   readonly #find: Database.Statement<[string], Row>;
   readonly #after: Database.Statement<[string, number, number], Row>;
-  readonly #commit: (entries: readonly LogEntry[]) => void;
-  #batch: { entries: LogEntry[]; done: Promise<void> } | undefined;
+  readonly #thread: LogThread;
+  #batch: Batch | undefined;
+  #underWay = 0;
+  #flushQueued = false;
+  #last: Promise<void> = Promise.resolve();
   #failure: RequestError | undefined;
   #commitCount = 0;
+  #closing: Promise<void> | undefined;
 
   /** Opens `log.sqlite` in a directory, made when it is not there. Throws RequestError('log-damaged' | 'disk-error'). */
   constructor(directory: string) {
@@ -92,13 +113,7 @@ export class SqliteLogStore implements LogStore {
       this.#after = this.#db.prepare<[string, number, number], Row>(
         `SELECT ${COLUMNS} FROM entries WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?`,
       );
-      const insert = this.#db.prepare(INSERT);
-      this.#commit = this.#db.transaction((entries: readonly LogEntry[]) => {
-        for (const { transaction, signed } of entries) {
-          const { origin, seq, hlc, requestId } = transaction;
-          insert.run(origin, seq, hlc.ms, hlc.counter, requestId, signed.body, signed.signature);
-        }
-      }).immediate;
+      this.#thread = new LogThread(path);
     } catch (error) {
       this.#db.close();
       throw storeError(error, path);
@@ -134,49 +149,82 @@ export class SqliteLogStore implements LogStore {
   }
 
   /** How SQLite was told to keep what it commits, as it says itself. */
-  durability(): { journalMode: unknown; synchronous: unknown } {
-    const told = (pragma: string) => this.#db.pragma(pragma, { simple: true });
-    return { journalMode: told('journal_mode'), synchronous: told('synchronous') };
+  durability(): Promise<{ journalMode: unknown; synchronous: unknown }> {
+    return this.#thread.pragmas();
   }
 
-  append(entry: LogEntry): Promise<void> {
-    if (this.#failure) return Promise.reject(this.#failure);
-    if (this.#batch) {
-      this.#batch.entries.push(entry);
-      return this.#batch.done;
-    }
-    const entries = [entry];
-    const done = new Promise<void>((resolve, reject) => {
-      setImmediate(() => {
-        this.#batch = undefined;
-        if (this.#failure) {
-          reject(this.#failure);
-          return;
-        }
-        try {
-          this.#commit(entries);
-          this.#commitCount += 1;
-          resolve();
-        } catch (error) {
-          this.#failure = storeError(error, this.#db.name);
-          reject(this.#failure);
-        }
-      });
-    });
-    this.#batch = { entries, done };
-    return done;
+  append({ transaction, signed }: LogEntry): Promise<void> {
+    return this.#take(transaction, signed.body, signed.signature, undefined);
+  }
+
+  write({ transaction, body }: OpenEntry, { privateKey, prevHash }: Seal): Promise<void> {
+    this.#thread.useKey(privateKey);
+    return this.#take(transaction, body, undefined, prevHash);
   }
 
   find(requestId: RequestId): readonly StoredEntry[] {
     return this.#guarded(() => this.#find.all(requestId)).map(storedEntry);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
     try {
-      await this.#batch?.done;
+      if (this.#batch || this.#underWay > 0) await this.#last;
     } finally {
+      await this.#thread.close();
       this.#db.close();
     }
+  }
+
+  #take(
+    { origin, seq, hlc, requestId }: OpenEntry['transaction'],
+    body: Uint8Array,
+    signature: Uint8Array | undefined,
+    prevHash: Uint8Array | undefined,
+  ): Promise<void> {
+    if (this.#failure) return Promise.reject(this.#failure);
+    if (!this.#batch) {
+      this.#batch = { rows: [], bodies: [], done: Promise.withResolvers() };
+      this.#last = this.#batch.done.promise;
+      // A failure is told to those who wait; that nobody does is no fault.
+      this.#last.catch(() => {});
+      this.#queueFlush();
+    }
+    const { ms: hlcMs, counter: hlcCounter } = hlc;
+    const bodyBytes = body.length;
+    this.#batch.rows.push({ origin, seq, hlcMs, hlcCounter, requestId, bodyBytes, signature, prevHash });
+    this.#batch.bodies.push(body);
+    return this.#batch.done.promise;
+  }
+
+  #queueFlush(): void {
+    if (this.#flushQueued || !this.#batch || this.#underWay === COMMITS_UNDER_WAY_MAX) return;
+    this.#flushQueued = true;
+    setImmediate(() => {
+      this.#flushQueued = false;
+      void this.#flush();
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const batch = this.#batch;
+    if (!batch) return;
+    this.#batch = undefined;
+    this.#underWay += 1;
+    try {
+      await this.#thread.commit(batch.rows, joined(batch.bodies));
+      this.#commitCount += 1;
+      batch.done.resolve();
+    } catch (error) {
+      this.#failure ??= storeError(error, this.#db.name);
+      batch.done.reject(this.#failure);
+    }
+    this.#underWay -= 1;
+    this.#queueFlush();
   }
 
   #configure(): void {
@@ -187,7 +235,6 @@ export class SqliteLogStore implements LogStore {
     db.pragma('foreign_keys = ON');
     db.pragma('trusted_schema = OFF');
     db.pragma('cell_size_check = ON');
-    db.pragma('wal_autocheckpoint = 1000');
     const format = db.pragma('user_version', { simple: true });
     if (format !== 0 && format !== FORMAT) {
       throw new RequestError('disk-error', `${db.name} is in format ${format}, of another version of this program`);
@@ -212,6 +259,17 @@ export class SqliteLogStore implements LogStore {
       throw storeError(error, this.#db.name);
     }
   }
+}
+
+/** In memory of its own, which can be handed to another thread. */
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const whole = new Uint8Array(parts.reduce((bytes, part) => bytes + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 function opened(path: string): Database.Database {

@@ -8,7 +8,7 @@ import { type TrackerId, toHex } from '../../protocol/ids.ts';
 import { HEARTBEAT_MS } from '../../protocol/limits.ts';
 import type { Address, TrackerLine } from '../../protocol/tracker-info.ts';
 import { formatAddress } from '../../protocol/tracker-info.ts';
-import type { Transaction } from '../../protocol/transaction.ts';
+import type { ChainedTransaction } from '../../protocol/transaction.ts';
 import type { Connection, ConnectionHandler } from '../net/connection.ts';
 import { type Identity, loadIdentity } from '../net/identity.ts';
 import { type MetricsServer, serveMetrics } from '../net/metrics-server.ts';
@@ -177,7 +177,7 @@ export class Tracker {
   }
 
   /** The last so many transactions, in the order of execution. */
-  log(tail: number): readonly Transaction[] {
+  log(tail: number): readonly ChainedTransaction[] {
     return this.#ledger.tail(tail);
   }
 

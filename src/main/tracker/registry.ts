@@ -93,6 +93,13 @@ export interface Remembered {
   readonly dissolved?: boolean;
 }
 
+/** Nearly every request has one device; a set each would cost more than all the rest of it. */
+type Devices = DeviceId | ReadonlySet<DeviceId>;
+const hasDevice = (devices: Devices, device: DeviceId) =>
+  typeof devices === 'string' ? devices === device : devices.has(device);
+const withDevice = (devices: Devices, device: DeviceId): Devices =>
+  new Set([...(typeof devices === 'string' ? [devices] : devices), device]);
+
 export class Registry {
   readonly #users = new Map<UserId, User>();
   readonly #usersByName = new Map<string, User>();
@@ -102,8 +109,8 @@ export class Registry {
   readonly #groups = new Map<GroupId, GroupState>();
   readonly #groupsByName = new NameIndex<GroupState>();
   readonly #remembered = new Map<RequestId, Remembered>();
-  /** Every request that was executed, with its device: a second transaction of the same one changes nothing. */
-  readonly #requests = new Map<string, true>();
+  /** Every request that was executed, with the devices it came from: a second transaction of the same one changes nothing. */
+  readonly #requests = new Map<RequestId, Devices>();
 
   user(id: UserId): User | undefined {
     return this.#users.get(id);
@@ -139,12 +146,17 @@ export class Registry {
     return this.#remembered.get(request);
   }
 
+  /** Whether a transaction of this request was executed. */
+  hasRequest(request: RequestId): boolean {
+    return this.#requests.has(request);
+  }
+
   /** Executes a transaction; what takes it back is noted in `undo`, which must be run before any older one. */
   execute(transaction: Transaction, undo = new Undo()): Outcome | undefined {
     const { op, requestId, actor } = transaction;
-    const request = `${requestId} ${actor.device}`;
-    if (this.#requests.has(request)) return undefined;
-    undo.set(this.#requests, request, true);
+    const devices = this.#requests.get(requestId);
+    if (devices !== undefined && hasDevice(devices, actor.device)) return undefined;
+    undo.set(this.#requests, requestId, devices === undefined ? actor.device : withDevice(devices, actor.device));
     const outcome = this.#apply(transaction, undo);
     if (!outcome) return undefined;
     const remember = (what: Remembered) => undo.set(this.#remembered, requestId, what);

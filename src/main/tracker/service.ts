@@ -18,7 +18,7 @@ import type { Accounts } from './accounts.ts';
 import { groupWithId, loggedIn, requireMember } from './asker.ts';
 import type { Insertion } from './history.ts';
 import type { KnownTrackers } from './known-trackers.ts';
-import type { Draft, Ledger } from './ledger.ts';
+import type { Draft, Ledger, Done as Performed } from './ledger.ts';
 import { findFile, listFiles, listGroups, listMembers, listRequests } from './listings.ts';
 import { departureOf, memberGone, noticesOf } from './notices.ts';
 import { Online } from './online.ts';
@@ -37,7 +37,7 @@ import {
   judge,
   type Verdict,
 } from './requests.ts';
-import type { Seat } from './seat.ts';
+import type { Answer, Seat } from './seat.ts';
 import { shown } from './wording.ts';
 
 /** How long an answer waits for a second tracker to hold its transaction, if one is reachable. */
@@ -45,8 +45,8 @@ const SECOND_HOLDER_MS_MAX = 200;
 
 /** What other trackers hold. */
 export interface Replicas {
-  /** Own entries are safe: they may be passed on. */
-  wrote(): void;
+  /** Whether there is one that may come to hold something. */
+  readonly reachable: boolean;
   /** How many trackers hold it, this one included. */
   holders(transaction: Transaction): number;
   /** Resolves when a second one does, or none can be reached. */
@@ -63,6 +63,9 @@ export interface ServiceOptions {
 }
 
 type Done = { readonly transaction: Transaction } | { readonly answer: ChangeAnswer };
+
+/** A request that changes nothing. */
+type Look = Exclude<Call, Change | { method: 'trackers' }>;
 
 interface Running {
   readonly seat: Seat;
@@ -87,7 +90,7 @@ export class Service {
   readonly #presence = new Presence(random);
   /** Who is online at other trackers. */
   readonly relay: PresenceRelay;
-  /** Until they are safe in the log, where a repeat finds them. */
+  /** Until the ledger has them, where a repeat finds them. */
   readonly #running = new Map<RequestId, Running>();
 
   constructor(options: ServiceOptions) {
@@ -100,8 +103,11 @@ export class Service {
     this.relay = new PresenceRelay(this.#presence, options.clock);
   }
 
-  answer(seat: Seat, call: Call): Promise<unknown> {
-    return isChange(call) ? this.#change(seat, call) : this.#look(seat, call);
+  answer(seat: Seat, call: Call): Answer | Promise<Answer> {
+    if (isChange(call)) return this.#change(seat, call);
+    if (call.method === 'trackers') return { result: { pins: this.#known.pins() } };
+    const current = this.#ledger.current();
+    return current ? current.then(() => this.#look(seat, call)) : this.#look(seat, call);
   }
 
   /** A connection has ended. */
@@ -132,11 +138,11 @@ export class Service {
     }
   }
 
-  async #look(seat: Seat, call: Exclude<Call, Change>): Promise<unknown> {
-    if (call.method === 'trackers') return { pins: this.#known.pins() };
-    const current = this.#ledger.current();
-    if (current) await current;
-    if (call.method === 'resume') return this.#resumeSession(seat, call.params);
+  #look(seat: Seat, call: Look): Answer {
+    return { result: call.method === 'resume' ? this.#resumeSession(seat, call.params) : this.#seen(seat, call) };
+  }
+
+  #seen(seat: Seat, call: Exclude<Look, { method: 'resume' }>): unknown {
     const { registry } = this.#ledger;
     const user = loggedIn(seat, registry, this.#clock.nowMs());
     switch (call.method) {
@@ -168,22 +174,34 @@ export class Service {
     }
   }
 
-  async #change(seat: Seat, call: Change): Promise<unknown> {
+  #change(seat: Seat, call: Change): Answer | Promise<Answer> {
     const { requestId } = call.params;
-    const running = this.#running.get(requestId) ?? this.#start(seat, call);
-    if (running.seat.device !== seat.device || running.method !== call.method) {
-      throw new RequestError('bad-request', 'this request id is in use for another request');
+    const running = this.#running.get(requestId);
+    if (running) {
+      if (running.seat.device !== seat.device || running.method !== call.method) {
+        throw new RequestError('bad-request', 'this request id is in use for another request');
+      }
+      return running.done.then((done) => this.#answered(seat, done));
     }
-    const done = await running.done;
-    if ('answer' in done) return { ...done.answer, trackers: 1 };
-    const answer = this.#report(seat, done.transaction);
-    return { ...answer, trackers: await this.#holders(done.transaction) };
+    const done = this.#perform(seat, call);
+    if (!(done instanceof Promise)) return this.#answered(seat, done);
+    this.#running.set(requestId, { seat, method: call.method, done });
+    const forget = () => this.#running.delete(requestId);
+    done.then(forget, forget);
+    return done.then((late) => this.#answered(seat, late));
+  }
+
+  #answered(seat: Seat, done: Done): Answer {
+    if ('answer' in done) return { result: { ...done.answer, trackers: 1 } };
+    const { transaction } = done;
+    const answer = this.#report(seat, transaction);
+    if (!this.#replicas.reachable) return { result: { ...answer, trackers: this.#replicas.holders(transaction) } };
+    return { result: this.#holders(transaction).then((trackers) => ({ ...answer, trackers })) };
   }
 
   /** Waits a while for a second tracker; the answer leaves in any case once the entry is safe here. */
   async #holders(transaction: Transaction): Promise<number> {
     await this.#ledger.settled();
-    this.#replicas.wrote();
     if (this.#replicas.holders(transaction) < 2) {
       const { promise: late, resolve } = Promise.withResolvers<void>();
       const cancel = this.#clock.after(SECOND_HOLDER_MS_MAX, resolve);
@@ -193,25 +211,27 @@ export class Service {
     return this.#replicas.holders(transaction);
   }
 
-  #start(seat: Seat, call: Change): Running {
-    const { requestId } = call.params;
-    const running: Running = { seat, method: call.method, done: this.#perform(seat, call) };
-    this.#running.set(requestId, running);
-    const forget = () => this.#running.delete(requestId);
-    running.done.then(() => this.#ledger.settled()).then(forget, forget);
-    return running;
-  }
-
-  async #perform(seat: Seat, call: Change): Promise<Done> {
-    const { requestId } = call.params;
-    const earlier = this.#ledger.find(requestId, seat.device);
+  #perform(seat: Seat, call: Change): Done | Promise<Done> {
+    const earlier = this.#ledger.find(call.params.requestId, seat.device);
     if (earlier) {
       checkRepeat(earlier, call.method, seat);
       return { transaction: earlier };
     }
-    const verdict = await this.#prepare(seat, call);
+    const verdict = this.#prepare(seat, call);
+    return verdict instanceof Promise
+      ? verdict.then((late) => this.#order(seat, call, late))
+      : this.#order(seat, call, verdict);
+  }
+
+  #order(seat: Seat, call: Change, verdict: () => Verdict): Done | Promise<Done> {
     const judge = () => this.#draft(seat, verdict());
-    const done = await this.#ledger.perform({ requestId, device: seat.device, judge });
+    const done = this.#ledger.perform({ requestId: call.params.requestId, device: seat.device, judge });
+    return done instanceof Promise
+      ? done.then((late) => this.#performed(seat, call, late))
+      : this.#performed(seat, call, done);
+  }
+
+  #performed(seat: Seat, call: Change, done: Performed): Done {
     if ('answer' in done) return done;
     const { transaction, outcome } = done;
     // Another tracker may have been asked the same meanwhile.
@@ -221,34 +241,40 @@ export class Service {
   }
 
   /** Does what takes time. What it gives tells the verdict on the registry as it is when it is asked. */
-  async #prepare(seat: Seat, call: Change): Promise<() => Verdict> {
-    const ledger = this.#ledger;
-    const { requestId } = call.params;
+  #prepare(seat: Seat, call: Change): (() => Verdict) | Promise<() => Verdict> {
     switch (call.method) {
-      case 'create_user': {
-        const { params } = call;
-        await ledger.current();
-        checkNewUser(params, ledger.registry);
-        const passwordHash = await this.#accounts.hash(params.password, seat.remoteAddress);
-        const user: User['id'] = derivedId('user', requestId, seat.device);
-        return () => {
-          // Somebody else may have taken the name meanwhile.
-          checkNewUser(params, ledger.registry);
-          return { op: { type: 'user-created', user, name: params.user, passwordHash } };
-        };
+      case 'create_user':
+        return this.#newUser(seat, call.params);
+      case 'login':
+        return this.#login(seat, call.params);
+      default: {
+        const { registry } = this.#ledger;
+        return () => judge(call, seat, registry, this.#clock.nowMs(), idsOf(call.params.requestId, seat.device));
       }
-      case 'login': {
-        const { user: name, password } = call.params;
-        await ledger.current();
-        checkLogin(name, seat, ledger.registry, this.#clock.nowMs());
-        const user = await this.#accounts.check(name, ledger.registry.userNamed(name), password, seat.remoteAddress);
-        const expiresMs = this.#clock.nowMs() + SESSION_LIFETIME_MS;
-        const session: SessionId = derivedId('session', requestId, seat.device);
-        return () => ({ op: { type: 'session-opened', session, user: user.id, device: seat.device, expiresMs } });
-      }
-      default:
-        return () => judge(call, seat, ledger.registry, this.#clock.nowMs(), idsOf(requestId, seat.device));
     }
+  }
+
+  async #newUser(seat: Seat, params: Params<'create_user'>): Promise<() => Verdict> {
+    const ledger = this.#ledger;
+    await ledger.current();
+    checkNewUser(params, ledger.registry);
+    const passwordHash = await this.#accounts.hash(params.password, seat.remoteAddress);
+    const user: User['id'] = derivedId('user', params.requestId, seat.device);
+    return () => {
+      // Somebody else may have taken the name meanwhile.
+      checkNewUser(params, ledger.registry);
+      return { op: { type: 'user-created', user, name: params.user, passwordHash } };
+    };
+  }
+
+  async #login(seat: Seat, { requestId, user: name, password }: Params<'login'>): Promise<() => Verdict> {
+    const ledger = this.#ledger;
+    await ledger.current();
+    checkLogin(name, seat, ledger.registry, this.#clock.nowMs());
+    const user = await this.#accounts.check(name, ledger.registry.userNamed(name), password, seat.remoteAddress);
+    const expiresMs = this.#clock.nowMs() + SESSION_LIFETIME_MS;
+    const session: SessionId = derivedId('session', requestId, seat.device);
+    return () => ({ op: { type: 'session-opened', session, user: user.id, device: seat.device, expiresMs } });
   }
 
   #draft(seat: Seat, verdict: Verdict): Draft {

@@ -25,7 +25,7 @@ class LogWriter {
   #failure: LogAnswer | undefined;
 
   constructor(path: string) {
-    this.#db = new Database(path, { fileMustExist: true });
+    this.#db = new Database(path, { fileMustExist: true, timeout: 0 });
     // A commit is on the disk, not in the kernel's memory, before it is acknowledged.
     this.#db.pragma('synchronous = FULL');
     this.#db.pragma('trusted_schema = OFF');

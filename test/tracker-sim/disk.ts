@@ -2,7 +2,7 @@
 import { compareHlc } from '../../src/main/tracker/hlc.ts';
 import type { LogStore } from '../../src/main/tracker/log-store.ts';
 import type { StoredEntry } from '../../src/main/tracker/stored-entry.ts';
-import type { RequestId, TrackerId } from '../../src/protocol/ids.ts';
+import type { TrackerId } from '../../src/protocol/ids.ts';
 import { type LogEntry, type OpenEntry, sealEntry } from '../../src/protocol/transaction.ts';
 import type { Timeline } from './timeline.ts';
 
@@ -62,7 +62,6 @@ export class SimDisk {
           .filter((entry) => entry.origin === origin && entry.seq > seq)
           .sort((a, b) => a.seq - b.seq)
           .slice(0, limit),
-      find: (requestId: RequestId) => committed.filter((entry) => entry.requestId === requestId),
       append: (entry: LogEntry) => take(storedEntry(entry)),
       write: ({ transaction, body }, { privateKey, prevHash = lastHash }) => {
         if (!prevHash) throw new Error('nothing was written before');

@@ -45,6 +45,13 @@ function tamper(sql: string, ...values: unknown[]): void {
   db.close();
 }
 
+/** Has SQLite refuse every commit, until the returned function is called. */
+function inTheWay(): () => void {
+  const db = new Database(join(directory, 'log.sqlite'));
+  db.exec('BEGIN IMMEDIATE');
+  return () => db.close();
+}
+
 async function openingFault(): Promise<RequestError> {
   const store = new SqliteLogStore(directory);
   try {
@@ -127,9 +134,9 @@ describe('appending', () => {
     journal.write(newUser(1), actor, requestId(1));
     await journal.settled();
     journal.write(newUser(2), actor, requestId(2));
-    // The same request id again: SQLite refuses the whole batch.
-    journal.write(newUser(3), actor, requestId(1));
+    const stop = inTheWay();
     await expect(journal.settled()).rejects.toMatchObject({ code: 'disk-error' });
+    stop();
     journal.write(newUser(4), actor, requestId(4));
     await expect(journal.settled()).rejects.toMatchObject({ code: 'disk-error' });
     await journal.close();
@@ -164,7 +171,8 @@ describe('batches', () => {
     const journal = await openJournal(new SqliteLogStore(directory));
     journal.write(newUser(1), actor, requestId(1));
     await journal.settled();
-    journal.write(newUser(2), actor, requestId(1));
+    const stop = inTheWay();
+    journal.write(newUser(2), actor, requestId(2));
     const failing = journal.settled();
     await turn();
     journal.write(newUser(3), actor, requestId(3));
@@ -172,7 +180,25 @@ describe('batches', () => {
     expect(behind).not.toBe(failing);
     await expect(behind).rejects.toMatchObject({ code: 'disk-error' });
     await expect(failing).rejects.toMatchObject({ code: 'disk-error' });
+    stop();
     await journal.close();
+    const again = await openJournal(new SqliteLogStore(directory));
+    expect(again.entryCount).toBe(1);
+    await again.close();
+  });
+
+  test('that come after a failed one are refused by the thread that writes, however right they are', async () => {
+    await writeLog(1);
+    const thread = new LogThread(join(directory, 'log.sqlite'));
+    const row = { origin: identity.id, seq: 9, hlcMs: 1, hlcCounter: 0, requestId: requestId(9), bodyBytes: 1 };
+    const sealed = { ...row, signature: new Uint8Array(64), prevHash: undefined };
+    // There is no key to sign the first with.
+    const failing = thread.commit([{ ...sealed, signature: undefined }], new Uint8Array(1));
+    const behind = thread.commit([{ ...sealed, seq: 10 }], new Uint8Array(1));
+    for (const end of await Promise.allSettled([failing, behind])) {
+      expect(end).toMatchObject({ status: 'rejected', reason: expect.any(LogThreadError) });
+    }
+    await thread.close();
     const again = await openJournal(new SqliteLogStore(directory));
     expect(again.entryCount).toBe(1);
     await again.close();
@@ -199,8 +225,17 @@ describe('batches', () => {
   });
 });
 
-describe('a request that was written and is not safe yet', () => {
-  test('is found, as it is afterwards', async () => {
+describe('a request', () => {
+  test('whose id two devices chose is found for each of them; for others, the first is', async () => {
+    const journal = await openJournal(new SqliteLogStore(directory));
+    for (const at of [1, 2]) journal.write(newUser(at), { device: deviceId(at) }, requestId(1));
+    await journal.settled();
+    const found = [1, 2, 3].map((at) => journal.find(requestId(1), deviceId(at))?.seq);
+    expect(found).toEqual([1, 2, 1]);
+    await journal.close();
+  });
+
+  test('that was written and is not safe yet is found, as it is afterwards', async () => {
     const journal = await openJournal(new SqliteLogStore(directory));
     const { transaction } = journal.write(newUser(1), actor, requestId(1));
     expect(journal.find(requestId(1), actor.device)).toBe(transaction);

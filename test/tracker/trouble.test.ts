@@ -48,7 +48,6 @@ describe('when the log can not be written', () => {
         write: (entry, seal) => (broken ? Promise.reject(full) : store.write(entry, seal)),
         entries: () => store.entries(),
         after: (origin, seq, limit) => store.after(origin, seq, limit),
-        find: (requestId) => store.find(requestId),
         close: () => store.close(),
       };
     };

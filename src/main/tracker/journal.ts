@@ -268,12 +268,11 @@ export class Journal implements Ledger {
   /** The executed transaction of a request: that of the device, if several chose the same id. */
   find(requestId: RequestId, device: DeviceId): Transaction | undefined {
     const unsafe = this.#unsafe.get(requestId);
-    if (unsafe || !this.registry.hasRequest(requestId)) return unsafe;
-    const found = this.#store
-      .find(requestId)
-      .map(({ signed }) => readEntry(signed).transaction)
-      .filter(({ origin, seq }) => seq <= (this.#executed.get(origin) ?? 0));
-    return found.find(({ actor }) => actor.device === device) ?? found[0];
+    if (unsafe) return unsafe;
+    const places = this.registry.placesOf(requestId);
+    const place = places.find((other) => other.device === device) ?? places[0];
+    const stored = place && this.#store.after(place.origin, place.seq - 1, 1)[0];
+    return stored && readEntry(stored.signed).transaction;
   }
 
   /** Entries that somebody with this vector lacks, in the order of execution, at most so many. */

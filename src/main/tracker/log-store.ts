@@ -1,6 +1,7 @@
 /**
  * Owns the log on disk: signed entries of every tracker, in the order in which all of them are executed, found again by
- * origin and seq, and by request id.
+ * origin and seq. There is no index of request ids: being random, each entry would dirty a page of it, and cost more than
+ * all else about a commit; the registry knows where the entry of a request stands.
  *
  * `append` and `write` resolve when the entry is committed and synced. What is given in one turn of the event loop, or
  * while the thread that writes (log-thread.ts) has enough to do, goes to disk in one transaction, so that a thousand at
@@ -11,7 +12,7 @@ import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { RequestError } from '../../protocol/errors.ts';
-import type { RequestId, TrackerId } from '../../protocol/ids.ts';
+import type { TrackerId } from '../../protocol/ids.ts';
 import type { LogEntry, OpenEntry } from '../../protocol/transaction.ts';
 import type { LogRow } from '../../workers/log-jobs.ts';
 import { LogThread } from './log-thread.ts';
@@ -28,8 +29,6 @@ export interface LogStore {
   append(entry: LogEntry): Promise<void>;
   /** The same for an entry of ours, which is chained and signed on its way. */
   write(entry: OpenEntry, seal: Seal): Promise<void>;
-  /** What was written for a request, by whichever trackers. */
-  find(requestId: RequestId): readonly StoredEntry[];
   /** Commits what was appended, then closes. */
   close(): Promise<void>;
 }
@@ -68,15 +67,14 @@ const SCHEMA = `
     request_id TEXT NOT NULL,
     body BLOB NOT NULL,
     signature BLOB NOT NULL,
-    PRIMARY KEY (origin, seq),
-    UNIQUE (request_id, origin)
+    PRIMARY KEY (origin, seq)
   ) STRICT;
   CREATE INDEX IF NOT EXISTS in_order ON entries (hlc_ms, hlc_counter, origin, seq);
   CREATE TABLE IF NOT EXISTS starts (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
 `;
 const COLUMNS = 'origin, seq, hlc_ms, hlc_counter, request_id, body, signature';
 const READ_AT_ONCE = 1000;
-const FORMAT = 2;
+const FORMAT = 3;
 /** With the next batch at hand the thread need not wait for this one to make up another. */
 const COMMITS_UNDER_WAY_MAX = 2;
 
@@ -91,7 +89,6 @@ const storedEntry = (row: Row): StoredEntry => ({
 export class SqliteLogStore implements LogStore {
   readonly epoch: number;
   readonly #db: Database.Database;
-  readonly #find: Database.Statement<[string], Row>;
   readonly #after: Database.Statement<[string, number, number], Row>;
   readonly #thread: LogThread;
   #batch: Batch | undefined;
@@ -109,7 +106,6 @@ export class SqliteLogStore implements LogStore {
     try {
       this.#configure();
       this.epoch = this.#nextEpoch();
-      this.#find = this.#db.prepare<[string], Row>(`SELECT ${COLUMNS} FROM entries WHERE request_id = ?`);
       this.#after = this.#db.prepare<[string, number, number], Row>(
         `SELECT ${COLUMNS} FROM entries WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?`,
       );
@@ -160,10 +156,6 @@ export class SqliteLogStore implements LogStore {
   write({ transaction, body }: OpenEntry, { privateKey, prevHash }: Seal): Promise<void> {
     this.#thread.useKey(privateKey);
     return this.#take(transaction, body, undefined, prevHash);
-  }
-
-  find(requestId: RequestId): readonly StoredEntry[] {
-    return this.#guarded(() => this.#find.all(requestId)).map(storedEntry);
   }
 
   close(): Promise<void> {

@@ -7,7 +7,7 @@
  * another (clash.ts), because logs of several trackers are merged and what was right where it was written may come
  * too late. Whether a request is allowed is judged before, in requests.ts; nothing here asks who wants it.
  */
-import type { DeviceId, FileId, GroupId, RequestId, SessionId, UserId } from '../../protocol/ids.ts';
+import type { DeviceId, FileId, GroupId, RequestId, SessionId, TrackerId, UserId } from '../../protocol/ids.ts';
 import { FILE_PATH_BYTES_MAX, USER_NAME_BYTES_MAX } from '../../protocol/limits.ts';
 import type { FileRecord } from '../../protocol/messages.ts';
 import type { Transaction } from '../../protocol/transaction.ts';
@@ -93,12 +93,12 @@ export interface Remembered {
   readonly dissolved?: boolean;
 }
 
-/** Nearly every request has one device; a set each would cost more than all the rest of it. */
-type Devices = DeviceId | ReadonlySet<DeviceId>;
-const hasDevice = (devices: Devices, device: DeviceId) =>
-  typeof devices === 'string' ? devices === device : devices.has(device);
-const withDevice = (devices: Devices, device: DeviceId): Devices =>
-  new Set([...(typeof devices === 'string' ? [devices] : devices), device]);
+/** Where the transaction of a request stands, and the device that asked. */
+export interface RequestPlace {
+  readonly device: DeviceId;
+  readonly origin: TrackerId;
+  readonly seq: number;
+}
 
 export class Registry {
   readonly #users = new Map<UserId, User>();
@@ -109,8 +109,10 @@ export class Registry {
   readonly #groups = new Map<GroupId, GroupState>();
   readonly #groupsByName = new NameIndex<GroupState>();
   readonly #remembered = new Map<RequestId, Remembered>();
-  /** Every request that was executed, with the devices it came from: a second transaction of the same one changes nothing. */
-  readonly #requests = new Map<RequestId, Devices>();
+  /** Every request that was executed: a second transaction of the same one, of the same device, changes nothing. */
+  readonly #requests = new Map<RequestId, readonly RequestPlace[]>();
+  /** Every device and tracker that transactions name, so that millions of them share one text of each. */
+  readonly #shared = new Map<string, string>();
 
   user(id: UserId): User | undefined {
     return this.#users.get(id);
@@ -146,17 +148,18 @@ export class Registry {
     return this.#remembered.get(request);
   }
 
-  /** Whether a transaction of this request was executed. */
-  hasRequest(request: RequestId): boolean {
-    return this.#requests.has(request);
+  /** The executed transactions of a request: more than one only where devices chose the same id. */
+  placesOf(request: RequestId): readonly RequestPlace[] {
+    return this.#requests.get(request) ?? [];
   }
 
   /** Executes a transaction; what takes it back is noted in `undo`, which must be run before any older one. */
   execute(transaction: Transaction, undo = new Undo()): Outcome | undefined {
-    const { op, requestId, actor } = transaction;
-    const devices = this.#requests.get(requestId);
-    if (devices !== undefined && hasDevice(devices, actor.device)) return undefined;
-    undo.set(this.#requests, requestId, devices === undefined ? actor.device : withDevice(devices, actor.device));
+    const { op, requestId, actor, seq } = transaction;
+    const places = this.placesOf(requestId);
+    if (places.some(({ device }) => device === actor.device)) return undefined;
+    const place = { device: this.#share(actor.device), origin: this.#share(transaction.origin), seq };
+    undo.set(this.#requests, requestId, [...places, place]);
     const outcome = this.#apply(transaction, undo);
     if (!outcome) return undefined;
     const remember = (what: Remembered) => undo.set(this.#remembered, requestId, what);
@@ -176,6 +179,13 @@ export class Registry {
     this.#groupsByName.clear();
     this.#remembered.clear();
     this.#requests.clear();
+  }
+
+  #share<T extends string>(text: T): T {
+    const known = this.#shared.get(text);
+    if (known !== undefined) return known as T;
+    this.#shared.set(text, text);
+    return text;
   }
 
   #apply(transaction: Transaction, undo: Undo): Outcome | undefined {

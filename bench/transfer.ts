@@ -5,10 +5,12 @@
  */
 import { mkdirSync, rmSync } from 'node:fs';
 import { GIB, MIB, PIECE_BYTES_DEFAULT } from '../src/protocol/limits.ts';
+import { aria2 } from './peers/aria2.ts';
 import { libtorrent } from './peers/libtorrent.ts';
 import { ours } from './peers/ours.ts';
 import { type Load, type Peer, type PeerKind, SOURCE, type Taken } from './peers/peer.ts';
 import { cp, socat } from './peers/plain.ts';
+import { webtorrent } from './peers/webtorrent.ts';
 import { countFlag, countsFlag, defineBench, namesFlag, sizeFlag } from './support/bench.ts';
 import { outsideDigest, writeRandomFile } from './support/files.ts';
 import type { Report } from './support/report.ts';
@@ -17,7 +19,7 @@ import { type Contender, takeTurns } from './support/rounds.ts';
 import { Workspace } from './support/workspace.ts';
 import { nameOf, reportTransfer } from './transfer-report.ts';
 
-const KINDS: readonly PeerKind[] = [ours, libtorrent, socat, cp];
+const KINDS: readonly PeerKind[] = [ours, libtorrent, aria2, webtorrent, socat, cp];
 const NAMES = KINDS.map(({ name }) => name);
 const COPY = 'copy';
 const OTHER_BYTES = 256 * MIB;
@@ -41,7 +43,8 @@ export const transfer = defineBench({
         const command = kind.missing();
         return command === undefined ? [] : [{ name: kind.name, command }];
       });
-      for (const { name, command } of missing) note(`${name} is not installed, so it takes no part: ${command}`);
+      for (const { name, command } of missing)
+        note(`${name} is not installed, so it takes no part: ${command} (all of them: pnpm bench:peers)`);
       const here = kinds.filter((kind) => !missing.some(({ name }) => name === kind.name));
       const contenders = await contendersOf(load, here, counts);
       const { hex } = await outsideDigest(workspace.path(SOURCE));

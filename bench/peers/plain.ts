@@ -3,10 +3,9 @@
 import { MIB } from '../../src/protocol/limits.ts';
 import { endedChildrenCpuSeconds } from '../support/measure.ts';
 import { freePort } from '../support/network.ts';
-import { howToInstall, isInstalled } from '../support/tools.ts';
+import { missingCommand } from '../support/tools.ts';
 import { type PeerKind, SOURCE, type Taken } from './peer.ts';
 
-const SOCAT = { command: 'socat', debianPackage: 'socat' };
 const SOCAT_BLOCK_BYTES = MIB;
 
 /** What it takes to run processes from their start to their end. */
@@ -33,7 +32,7 @@ export const cp: PeerKind = {
 export const socat: PeerKind = {
   name: 'socat',
   seedersMax: 1,
-  missing: () => (isInstalled(SOCAT) ? undefined : howToInstall(SOCAT)),
+  missing: () => missingCommand('socat'),
   start: async ({ workspace }) => ({
     seed: async () => {},
     async download(_, directory) {

@@ -173,6 +173,12 @@ module.exports = {
       to: { path: '^(node:)?(worker_threads|child_process|cluster)$|node_modules/piscina/' },
     },
     {
+      name: 'only-one-file-knows-etcd',
+      severity: 'error',
+      from: { path: '^(src|test|bench)/', pathNot: '^src/main/tracker/etcd-log\\.ts$' },
+      to: { path: 'node_modules/(etcd3|cockatiel|@grpc)/' },
+    },
+    {
       name: 'only-engine-opens-files',
       comment: 'Also: directories of programs (support), keys (net/identity), settings (programs), history (shell).',
       severity: 'error',

@@ -12,9 +12,11 @@ import { createLogger, LOG_LEVELS } from './support/logger.ts';
 import { readTrackerFile } from './support/tracker-file.ts';
 import { standWhereTheUserStands } from './support/user-directory.ts';
 import { readCommands } from './tracker/console.ts';
+import { openEtcd } from './tracker/etcd-open.ts';
+import { type EtcdFlags, etcdSettings } from './tracker/etcd-settings.ts';
 import { Tracker } from './tracker/node.ts';
 
-interface Flags {
+interface Flags extends EtcdFlags {
   readonly dataDir?: string;
   readonly logLevel: string;
   readonly metrics?: Address;
@@ -57,10 +59,12 @@ function greet(tracker: Tracker, path: string, number: number, line: TrackerLine
 
 async function run(path: string, number: number, flags: Flags): Promise<void> {
   const { line, others } = linesOf(path, number);
+  const etcd = etcdSettings(flags);
   const { host, port, pin } = line;
   const dataDir = flags.dataDir ?? defaultDataDir(`tracker-${host.replaceAll(':', '_')}-${port}`);
   const logger = createLogger('tracker', flags.logLevel);
-  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger });
+  const sharedLog = etcd && (() => openEtcd(etcd));
+  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger, sharedLog });
   const stop = () => void tracker.close();
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
@@ -86,6 +90,15 @@ async function main(): Promise<number> {
     .option('--data-dir <path>', 'where key and log are kept (default: a directory of its own for each address)')
     .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'))
     .option('--metrics <ip:port>', 'serve figures for Prometheus there, over plain HTTP', addressFlag)
+    .option('--log <etcd://host:port,...>', 'keep the log in etcd, together with the other trackers')
+    .option(
+      '--etcd-ca <file>',
+      'certificate of the authority that etcd is checked by (PEM); required beyond this machine',
+    )
+    .option('--etcd-cert <file>', 'certificate to show to etcd (PEM)')
+    .option('--etcd-key <file>', 'its private key (PEM)')
+    .option('--etcd-user <name>', 'who to be at etcd')
+    .option('--etcd-password-file <file>', 'file with the password of that user')
     .showHelpAfterError('("tracker --help" shows how)')
     .exitOverride()
     .action(run);

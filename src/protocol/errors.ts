@@ -44,6 +44,8 @@ const KINDS = {
   'port-taken': 'unreachable',
   'tracker-unreachable': 'unreachable',
   'tracker-behind': 'unreachable',
+  'log-unreachable': 'unreachable',
+  'other-log': 'usage',
   'no-peers': 'unreachable',
   'pin-mismatch': 'integrity',
   'wrong-content': 'integrity',

@@ -41,6 +41,8 @@ const messageSchema = v.variant('type', [
     keys: v.pipe(v.array(spki), v.maxLength(TRACKERS_MAX)),
     pins: v.pipe(v.array(pinSchema), v.maxLength(TRACKERS_MAX)),
     held: vectorSchema,
+    /** It keeps its log in etcd, as all others of its network must: no entries are exchanged. */
+    shared: v.optional(v.boolean()),
   }),
   /** From the follower: what is safe and executed there. `again`: what was sent beyond it was not taken. */
   v.object({ type: v.literal('held'), held: vectorSchema, again: v.optional(v.boolean()) }),

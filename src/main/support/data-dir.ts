@@ -2,7 +2,7 @@
  * A program's data directory: for its owner alone (mode 0700), and held by one process at a time. The hold is an exclusive SQLite
  * lock on a file in it, which the system drops when the process ends in whatever way.
  */
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
@@ -16,6 +16,9 @@ export function defaultDataDir(name: string): string {
 
 export interface DataDir {
   readonly path: string;
+  has(file: string): boolean;
+  /** A database of this name, with what belongs to it, if it is there. */
+  removeDatabase(file: string): void;
   close(): void;
 }
 
@@ -46,6 +49,10 @@ export function openDataDir(path: string): DataDir {
   let open = true;
   return {
     path,
+    has: (file) => existsSync(join(path, file)),
+    removeDatabase(file) {
+      for (const suffix of ['', '-wal', '-shm']) rmSync(join(path, file + suffix), { force: true });
+    },
     close() {
       if (!open) return;
       open = false;

@@ -50,7 +50,11 @@ interface Followed {
 }
 
 /** The log of all trackers, as it is exchanged. */
-export type ReplicatedLog = Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept' | 'whenSafe'>;
+export interface ReplicatedLog
+  extends Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept' | 'whenSafe'> {
+  /** All trackers have the same one: there is nothing to exchange but who is online. */
+  readonly isShared: boolean;
+}
 
 export class Exchange {
   readonly #journal: ReplicatedLog;
@@ -61,6 +65,8 @@ export class Exchange {
   #told: Vector = {};
   #digest: { readonly held: Vector; readonly digest: Uint8Array; told: boolean } | undefined;
   #differs = false;
+  /** Trackers that keep their logs in another way, and were told of. */
+  readonly #otherKinds = new Set<string>();
 
   constructor(journal: ReplicatedLog, duties: ExchangeDuties) {
     this.#journal = journal;
@@ -169,12 +175,25 @@ export class Exchange {
   }
 
   #introduce(link: ReplicaLink): void {
-    link.send({ type: 'introduce', ...this.#duties.introduction(), held: this.#journal.held() });
+    const shared = this.#journal.isShared ? { shared: true } : {};
+    link.send({ type: 'introduce', ...this.#duties.introduction(), held: this.#journal.held(), ...shared });
+  }
+
+  /** Trackers of which only some share a log would not hear of all transactions. */
+  #requireSameKind(link: ReplicaLink, shared: boolean): void {
+    if (shared === this.#journal.isShared) return;
+    const violation = new ProtocolViolation(
+      `one tracker keeps its log in etcd (--log), the other does not: all of a network keep it the same way`,
+    );
+    if (this.#otherKinds.has(link.peer)) throw violation;
+    this.#otherKinds.add(link.peer);
+    this.#duties.violated(link, violation);
   }
 
   #fromFollower(feed: Feed, message: ReplicaMessage): void {
     switch (message.type) {
       case 'introduce':
+        this.#requireSameKind(feed.link, message.shared ?? false);
         this.#duties.introduced(message.keys, message.pins);
         feed.has(message.held);
         this.#duties.followed(feed.link);
@@ -195,6 +214,7 @@ export class Exchange {
   #fromFeeder(followed: Followed, message: ReplicaMessage): void {
     switch (message.type) {
       case 'introduce':
+        this.#requireSameKind(followed.link, message.shared ?? false);
         this.#duties.introduced(message.keys, message.pins);
         followed.target = message.held;
         followed.theirs = message.held;
@@ -247,8 +267,8 @@ export class Exchange {
   }
 
   #checkStep(followed: Followed): void {
-    if (followed.stalled || (followed.target && covers(this.#journal.held(), followed.target)))
-      followed.inStep.resolve(true);
+    const isAll = followed.stalled || this.#journal.isShared;
+    if (isAll || (followed.target && covers(this.#journal.held(), followed.target))) followed.inStep.resolve(true);
   }
 
   /** The digest costs a walk through everything, so it is told when nothing has changed for a while. */

@@ -57,6 +57,7 @@ interface Writing {
 }
 
 export class Journal implements Ledger {
+  readonly isShared = false;
   readonly #store: LogStore;
   readonly #identity: Identity;
   readonly #clock: Clock;

@@ -18,6 +18,8 @@ import type { LogRow } from '../../workers/log-jobs.ts';
 import { LogThread } from './log-thread.ts';
 import type { StoredEntry } from './stored-entry.ts';
 
+export const LOG_FILE = 'log.sqlite';
+
 export interface LogStore {
   /** Counts the starts, from 1: a new number each time the store is opened. */
   readonly epoch: number;
@@ -101,7 +103,7 @@ export class SqliteLogStore implements LogStore {
 
   /** Opens `log.sqlite` in a directory, made when it is not there. Throws RequestError('log-damaged' | 'disk-error'). */
   constructor(directory: string) {
-    const path = join(directory, 'log.sqlite');
+    const path = join(directory, LOG_FILE);
     this.#db = opened(path);
     try {
       this.#configure();
@@ -264,7 +266,7 @@ function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return whole;
 }
 
-function opened(path: string): Database.Database {
+export function opened(path: string): Database.Database {
   try {
     return new Database(path, { timeout: 0 });
   } catch (error) {
@@ -272,7 +274,7 @@ function opened(path: string): Database.Database {
   }
 }
 
-function storeError(error: unknown, path: string): RequestError {
+export function storeError(error: unknown, path: string): RequestError {
   if (error instanceof RequestError) return error;
   const { code = '', message } = error as { code?: string; message: string };
   if (code === 'SQLITE_FULL') {

@@ -17,6 +17,10 @@ export async function metricsText(status: TrackerStatus): Promise<string> {
     status.differs ? 1 : 0,
   );
   gauge('damaged_logs', 'Logs with an entry that nobody has given back').set(status.damaged);
+  if (status.shared) {
+    gauge('etcd_reachable', '1 when a majority of etcd answered last').set(status.shared.fault === undefined ? 1 : 0);
+    gauge('etcd_members', 'Members of the etcd that keeps the log').set(status.shared.members);
+  }
   const logs = gauge('log_entries', 'Entries held of a log', ['origin']);
   for (const [origin, seq = 0] of Object.entries(status.held)) logs.set({ origin }, seq);
   const lag = gauge('peer_lag', 'Entries that one side lacks of the other', ['peer', 'side']);

@@ -23,10 +23,14 @@ import { Journal } from './journal.ts';
 import { KnownTrackers } from './known-trackers.ts';
 import type { Ledger, Verification } from './ledger.ts';
 import { Links } from './links.ts';
-import { type LogStore, SqliteLogStore } from './log-store.ts';
+import { LOG_COPY_FILE } from './log-copy.ts';
+import { LOG_FILE, type LogStore, SqliteLogStore } from './log-store.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
 import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
+import type { SharedLedger } from './shared-ledger.ts';
+import type { SharedLog } from './shared-log.ts';
+import { openSharedLedger } from './shared-open.ts';
 import { peerStates, type TrackerStatus } from './status.ts';
 import type { Vector } from './vectors.ts';
 
@@ -50,6 +54,8 @@ export interface TrackerOptions {
   readonly others?: readonly TrackerLine[];
   /** Where the log goes; SQLite in the data directory unless told otherwise. */
   readonly openLog?: (dataDir: string) => LogStore;
+  /** Opens the log that all trackers of the network share (etcd-settings.ts), in place of one of its own. */
+  readonly sharedLog?: (() => Promise<SharedLog>) | undefined;
 }
 
 interface Parts {
@@ -59,6 +65,8 @@ interface Parts {
   readonly dataDir: DataDir;
   readonly known: KnownTrackers;
   readonly ledger: Ledger & ReplicatedLog;
+  /** Present when it is shared. */
+  readonly shared?: SharedLedger;
   readonly accounts: Accounts;
   readonly lines: readonly TrackerLine[];
 }
@@ -72,6 +80,7 @@ export class Tracker {
   readonly #clock: Clock;
   readonly #dataDir: DataDir;
   readonly #ledger: Ledger;
+  readonly #shared: SharedLedger | undefined;
   readonly #service: Service;
   readonly #known: KnownTrackers;
   readonly #exchange: Exchange;
@@ -106,7 +115,8 @@ export class Tracker {
       presence: (link, message) => this.#service.relay.received(link, message),
       followed: (link) => this.#service.relay.followed(link),
     });
-    this.#service = new Service({ ...parts, replicas: this.#exchange });
+    this.#service = new Service({ ...parts, replicas: parts.shared ?? this.#exchange });
+    this.#shared = parts.shared;
     const ended = (link: ReplicaLink) => this.#service.relay.ended(link);
     this.#links = new Links({ identity, lines, known, exchange: this.#exchange, clock, logger, ended });
     this.ended = this.#end.promise;
@@ -124,13 +134,11 @@ export class Tracker {
       checkPin(identity, options);
       const known = new KnownTrackers(dataDir.path, identity, address, others);
       undo.unshift(() => known.close());
-      const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
-      undo.unshift(() => store.close());
-      const repairable = others.length > 0;
-      const ledger = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
-      for (const damage of ledger.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
+      const opened: Opened = { options, dataDir, identity, known, clock, logger };
+      const log = options.sharedLog ? await openShared(opened, options.sharedLog) : await openOwn(opened);
+      undo.unshift(() => log.ledger.close());
       const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
-      const tracker = new Tracker({ identity, clock, logger, dataDir, known, ledger, accounts, lines: others });
+      const tracker = new Tracker({ identity, clock, logger, dataDir, known, ...log, accounts, lines: others });
       undo.splice(0, undo.length, () => tracker.close());
       await tracker.#open(address, identity);
       return tracker;
@@ -173,6 +181,7 @@ export class Tracker {
       replayed: this.#ledger.replayedTotal,
       damaged: this.#ledger.damage.length,
       peers: peerStates(this.#exchange.others(), held),
+      shared: this.#shared?.standing,
     };
   }
 
@@ -300,4 +309,54 @@ function checkPin(identity: Identity, { pin, dataDir }: TrackerOptions): void {
     `this tracker's pin is ${identity.id}, but ${pin} is expected of it`,
     `correct the pin in tracker_info.txt, or give the data directory that holds the other key (now ${dataDir})`,
   );
+}
+
+interface Opened {
+  readonly options: TrackerOptions;
+  readonly dataDir: DataDir;
+  readonly identity: Identity;
+  readonly known: KnownTrackers;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A log of its own, to exchange with other trackers. */
+async function openOwn({ options, dataDir, identity, known, clock, logger }: Opened): Promise<{ ledger: Journal }> {
+  if (dataDir.has(LOG_COPY_FILE)) {
+    throw new RequestError(
+      'other-log',
+      `the log of ${dataDir.path} is kept in etcd`,
+      'start it with --log etcd://..., or move the log here: "tracker log export <file> --log etcd://...", then "tracker log import <file> --data-dir <this one>"',
+    );
+  }
+  const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
+  try {
+    const repairable = (options.others ?? []).length > 0;
+    const ledger = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
+    for (const damage of ledger.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
+    return { ledger };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+async function openShared(opened: Opened, open: () => Promise<SharedLog>) {
+  const { dataDir, options } = opened;
+  const isFirst = !dataDir.has(LOG_COPY_FILE);
+  const store = isFirst && dataDir.has(LOG_FILE) ? new SqliteLogStore(dataDir.path) : undefined;
+  const log = await open();
+  try {
+    const { address } = options;
+    const before = store?.entries();
+    const ledger = await openSharedLedger({ ...opened, log, directory: dataDir.path, address, before });
+    return { ledger, shared: ledger };
+  } catch (error) {
+    await log.close();
+    // What was never begun leaves the directory as it was.
+    if (isFirst) dataDir.removeDatabase(LOG_COPY_FILE);
+    throw error;
+  } finally {
+    await store?.close();
+  }
 }

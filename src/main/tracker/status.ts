@@ -20,6 +20,10 @@ export interface TrackerStatus {
   readonly replayed: number;
   readonly damaged: number;
   readonly peers: readonly PeerState[];
+  /** Where the log is kept that all trackers share; `fault`: why it can't be reached now. */
+  readonly shared?:
+    | { readonly where: string; readonly members: number; readonly fault: string | undefined }
+    | undefined;
 }
 
 /** What is known of each tracker that a link stands to, in either direction. */
@@ -51,12 +55,20 @@ export function statusText(status: TrackerStatus): string {
     `connections: ${status.connections}`,
     `transactions: ${status.entries}, ${status.perSecond}/s in the last ten seconds, ${status.replayed} done again`,
     `digest: ${status.digest}${status.differs ? '  NOT what another tracker with the same logs has' : ''}`,
+    sharedText(status),
     status.damaged > 0 ? `damaged logs: ${status.damaged}` : '',
     logs.length > 0 ? `logs:\n${logs.join('\n')}` : 'logs: none',
     links.length > 0 ? `trackers:\n${links.join('\n')}` : 'trackers: no link to another',
   ]
     .filter((line) => line !== '')
     .join('\n');
+}
+
+function sharedText({ shared }: TrackerStatus): string {
+  if (!shared) return '';
+  const { where, members, fault } = shared;
+  const state = fault === undefined ? '' : `  NOT REACHABLE: ${fault}`;
+  return `kept in: ${where} (${members} ${members === 1 ? 'member' : 'members'})${state}`;
 }
 
 const short = (id: string) => id.slice(0, 16);

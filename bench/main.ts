@@ -8,15 +8,21 @@ import { folder } from './folder.ts';
 import { join } from './join.ts';
 import { metadata } from './metadata.ts';
 import { picker } from './picker.ts';
+import { pieces } from './pieces.ts';
+import { share } from './share.ts';
 import { type Bench, type Scale, Unavailable } from './support/bench.ts';
 import { asJson, note, type Report, writeResults } from './support/report.ts';
 import { swarm } from './swarm.ts';
 import { transfer } from './transfer.ts';
+import { workers } from './workers.ts';
 
 /** In the order of the tour. */
 const BENCHES: Readonly<Record<string, Bench>> = {
   transfer,
+  pieces,
+  workers,
   swarm,
+  share,
   folder,
   metadata,
   crash,

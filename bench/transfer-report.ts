@@ -2,7 +2,7 @@
 import { formatSize, table } from '../src/main/shell/format.ts';
 import type { Taken } from './peers/peer.ts';
 import type { Summary } from './support/measure.ts';
-import type { Report } from './support/report.ts';
+import { fixed, type Report, spread, withSpread } from './support/report.ts';
 import type { Rounds } from './support/rounds.ts';
 
 export const OURS = 'p2p-file-share';
@@ -60,7 +60,7 @@ export function reportTransfer(setting: TransferSetting, taken: Rounds<Taken>): 
     text: [
       table([HEAD, ...lines.map(row)], new Set([1, 3, 5, 6, 7, 8])),
       '',
-      ...ofFirst.map(({ name, ratio }) => `${name}: ${ratioText(ratio)} of ${first}, round by round`),
+      ...ofFirst.map(({ name, ratio }) => `${name}: ${withSpread(ratio)} of ${first}, round by round`),
       ...loops.map(({ name, loopP99Ms }) => `${name}: event loop p99 ${loopP99Ms.median.toFixed(1)} ms`),
       ...missing.map(({ name, command }) => `not installed, so not compared: ${name} (${command})`),
     ].join('\n'),
@@ -98,8 +98,3 @@ function row(line: {
     Number.isNaN(line.downloaderPeakBytes.max) ? '' : formatSize(line.downloaderPeakBytes.max),
   ];
 }
-
-/** Nothing for what was not measured. */
-const fixed = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2));
-const spread = ({ min, max }: Summary) => (Number.isNaN(min) ? '' : `${min.toFixed(2)} to ${max.toFixed(2)}`);
-const ratioText = (ratio: Summary) => `${fixed(ratio.median)} (${spread(ratio)})`;

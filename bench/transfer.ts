@@ -3,25 +3,22 @@
  * instead, each in processes of its own, and beside plain copies. Each copies once to warm up (and that copy is
  * compared with the source by a program of nobody's here), then they take turns.
  */
-import { mkdirSync, rmSync } from 'node:fs';
 import { GIB, MIB, PIECE_BYTES_DEFAULT } from '../src/protocol/limits.ts';
 import { aria2 } from './peers/aria2.ts';
+import { Course } from './peers/course.ts';
 import { libtorrent } from './peers/libtorrent.ts';
 import { ours } from './peers/ours.ts';
-import { type Load, type Peer, type PeerKind, SOURCE, type Taken } from './peers/peer.ts';
+import type { Load, PeerKind, Taken } from './peers/peer.ts';
 import { cp, socat } from './peers/plain.ts';
 import { webtorrent } from './peers/webtorrent.ts';
 import { countFlag, countsFlag, defineBench, namesFlag, sizeFlag } from './support/bench.ts';
-import { outsideDigest, writeRandomFile } from './support/files.ts';
-import type { Report } from './support/report.ts';
-import { note } from './support/report.ts';
+import { note, type Report } from './support/report.ts';
 import { type Contender, takeTurns } from './support/rounds.ts';
 import { Workspace } from './support/workspace.ts';
 import { nameOf, reportTransfer } from './transfer-report.ts';
 
 const KINDS: readonly PeerKind[] = [ours, libtorrent, aria2, webtorrent, socat, cp];
 const NAMES = KINDS.map(({ name }) => name);
-const COPY = 'copy';
 const OTHER_BYTES = 256 * MIB;
 
 export const transfer = defineBench({
@@ -36,8 +33,8 @@ export const transfer = defineBench({
   async run({ size: sizeBytes, rounds, seeders: counts, pieceSize: pieceBytes, with: names }): Promise<Report> {
     const workspace = new Workspace('p2p-bench', 2 * sizeBytes + OTHER_BYTES);
     try {
-      writeRandomFile(workspace.path(SOURCE), sizeBytes);
-      const load = { workspace, sizeBytes, pieceBytes };
+      const course = new Course(workspace);
+      const load = await course.load('source.bin', sizeBytes, pieceBytes);
       const kinds = KINDS.filter(({ name }) => names.includes(name));
       const missing = kinds.flatMap((kind) => {
         const command = kind.missing();
@@ -46,14 +43,10 @@ export const transfer = defineBench({
       for (const { name, command } of missing)
         note(`${name} is not installed, so it takes no part: ${command} (all of them: pnpm bench:peers)`);
       const here = kinds.filter((kind) => !missing.some(({ name }) => name === kind.name));
-      const contenders = await contendersOf(load, here, counts);
-      const { hex } = await outsideDigest(workspace.path(SOURCE));
+      const contenders = await contendersOf(course, load, here, counts);
       const taken = await takeTurns(contenders, {
         rounds,
-        warmedUp: async (name) => {
-          const copy = await outsideDigest(workspace.path(COPY, SOURCE));
-          if (copy.hex !== hex) throw new Error(`${name} made a copy that differs`);
-        },
+        warmedUp: (name) => course.check(name),
         told: ({ seconds }) => `${(sizeBytes / 1e9 / seconds).toFixed(2)} GB/s`,
       });
       return reportTransfer({ sizeBytes, pieceBytes, counts, names: here.map(({ name }) => name), missing }, taken);
@@ -65,6 +58,7 @@ export const transfer = defineBench({
 
 /** Starts the seeders of all, and gives a contender for each kind and number of seeders. */
 async function contendersOf(
+  course: Course,
   load: Load,
   kinds: readonly PeerKind[],
   counts: readonly number[],
@@ -76,14 +70,7 @@ async function contendersOf(
     note(`starting ${kind.name}`);
     const peer = await kind.start(load);
     await peer.seed(own);
-    for (const count of own) contenders.push({ name: nameOf(kind.name, count), run: () => copied(load, peer, count) });
+    for (const count of own) contenders.push(course.contender(nameOf(kind.name, count), load, peer, count));
   }
   return contenders;
-}
-
-/** A download into a new directory; the copy of the one before is gone by then. */
-async function copied({ workspace }: Load, peer: Peer, seeders: number): Promise<Taken> {
-  rmSync(workspace.path(COPY), { recursive: true, force: true });
-  mkdirSync(workspace.path(COPY));
-  return peer.download(seeders, COPY);
 }

@@ -8,7 +8,7 @@ import { AnnounceServer } from '../support/announce.ts';
 import type { Child } from '../support/child.ts';
 import { freePort } from '../support/network.ts';
 import { missingCommand } from '../support/tools.ts';
-import { type Load, type Peer, type PeerKind, SOURCE, type Taken, watchEnds } from './peer.ts';
+import { type Load, type Peer, type PeerKind, type Taken, watchEnds } from './peer.ts';
 import { Torrent } from './torrent.ts';
 
 const SETTINGS = [
@@ -118,7 +118,9 @@ class Aria2 implements Peer {
 
   constructor(load: Load) {
     this.#load = load;
-    this.#torrent = Buffer.from(new Torrent(load.workspace.path(SOURCE), load.pieceBytes).file()).toString('base64');
+    this.#torrent = Buffer.from(new Torrent(load.workspace.path(load.source), load.pieceBytes).file()).toString(
+      'base64',
+    );
   }
 
   async seed(counts: readonly number[]): Promise<void> {

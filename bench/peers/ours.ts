@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import * as v from 'valibot';
 import { freeAddress, Network, passwordOf, TRACKER_INFO } from '../support/network.ts';
 import type { ShellClient } from '../support/shell-client.ts';
-import { type Load, type Peer, type PeerKind, SOURCE, type Taken, watchEnds } from './peer.ts';
+import { type Load, type Peer, type PeerKind, type Taken, watchEnds } from './peer.ts';
 
 const measuredSchema = v.object({ seconds: v.number(), loopP99Ms: v.number(), loopMaxMs: v.number() });
 
@@ -46,7 +46,7 @@ export class Ours implements Peer {
     for (const count of counts) {
       const seeders = this.#seeders.slice(0, count);
       await this.#network.group(this.#groupOf(count), [...seeders, member]);
-      for (const seeder of seeders) await seeder.command('upload_file', SOURCE, this.#groupOf(count));
+      for (const seeder of seeders) await seeder.command('upload_file', this.#load.source, this.#groupOf(count));
     }
     await member.quit();
   }
@@ -56,7 +56,7 @@ export class Ours implements Peer {
     const dataDirectory = `${this.#user}-${this.#downloads}`;
     mkdirSync(this.#load.workspace.path(dataDirectory));
     const client = [await freeAddress(), TRACKER_INFO, '--data-dir', dataDirectory, ...this.#flags.downloader];
-    const args = [this.#user, passwordOf(this.#user), this.#groupOf(seeders), SOURCE, directory, ...client];
+    const args = [this.#user, passwordOf(this.#user), this.#groupOf(seeders), this.#load.source, directory, ...client];
     const downloader = this.#load.workspace.startProgram('downloader', 'bench/support/downloader.ts', args);
     await downloader.lineWith((line) => (line.includes('"ready"') ? line : undefined));
     const from = this.#seeders.slice(0, seeders).map(({ child }) => child.pid);

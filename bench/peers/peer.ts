@@ -5,11 +5,10 @@
 import { cpuSeconds, peakMemoryBytes } from '../support/measure.ts';
 import type { Workspace } from '../support/workspace.ts';
 
-/** The file that is carried, by its name in the workspace and at its destination. */
-export const SOURCE = 'source.bin';
-
 export interface Load {
   readonly workspace: Workspace;
+  /** The file that is carried, by its name in the workspace and at its destination. */
+  readonly source: string;
   readonly sizeBytes: number;
   readonly pieceBytes: number;
 }

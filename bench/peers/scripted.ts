@@ -5,7 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import * as v from 'valibot';
 import type { Child } from '../support/child.ts';
-import { type Load, type Peer, SOURCE, type Taken, watchEnds } from './peer.ts';
+import { type Load, type Peer, type Taken, watchEnds } from './peer.ts';
 import { Torrent } from './torrent.ts';
 
 const readySchema = v.object({ port: v.number() });
@@ -22,7 +22,7 @@ export class ScriptedPeer implements Peer {
     this.#name = name;
     this.#load = load;
     this.#command = command;
-    const torrent = new Torrent(load.workspace.path(SOURCE), load.pieceBytes);
+    const torrent = new Torrent(load.workspace.path(load.source), load.pieceBytes);
     writeFileSync(load.workspace.path(this.#torrentPath), torrent.file());
   }
 

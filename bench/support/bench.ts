@@ -103,6 +103,7 @@ const nameOf = (names: readonly string[]): Notation<string> => ({
 });
 
 export const sizeFlag = (what: string, ...defaults: Defaults<number>) => flag(SIZE, what, defaults);
+export const sizesFlag = (what: string, ...defaults: Defaults<readonly number[]>) => flag(listOf(SIZE), what, defaults);
 export const countFlag = (what: string, ...defaults: Defaults<number>) => flag(COUNT, what, defaults);
 export const countsFlag = (what: string, ...defaults: Defaults<readonly number[]>) =>
   flag(listOf(COUNT), what, defaults);

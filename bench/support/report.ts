@@ -6,6 +6,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { type Panel, svgChart } from './chart.ts';
+import type { Summary } from './measure.ts';
 
 export interface Report {
   /** What was measured, in a sentence without a full stop. */
@@ -43,6 +44,11 @@ export function writeResults(name: string, report: Report): string[] {
   if (report.chart.length > 0) paths.push(write('svg', svgChart(report.title, report.chart)));
   return paths;
 }
+
+/** Two digits; nothing for what was not measured. */
+export const fixed = (value: number) => (Number.isNaN(value) ? '' : value.toFixed(2));
+export const spread = ({ min, max }: Summary) => (Number.isNaN(min) ? '' : `${fixed(min)} to ${fixed(max)}`);
+export const withSpread = (summary: Summary) => `${fixed(summary.median)} (${spread(summary)})`;
 
 /** How a bench goes on. Numbers alone go to standard output. */
 export const note = (text: string) => void process.stderr.write(`${text}\n`);

@@ -13,6 +13,7 @@ import { share } from './share.ts';
 import { type Bench, type Scale, Unavailable } from './support/bench.ts';
 import { asJson, note, type Report, writeResults } from './support/report.ts';
 import { swarm } from './swarm.ts';
+import { tracker } from './tracker.ts';
 import { transfer } from './transfer.ts';
 import { workers } from './workers.ts';
 
@@ -26,6 +27,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   folder,
   metadata,
   crash,
+  tracker,
   picker,
   join,
 };

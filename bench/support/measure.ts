@@ -22,12 +22,19 @@ export function endedChildrenCpuSeconds(): number {
   return (statField('self', 16) + statField('self', 17)) / TICKS_PER_SECOND;
 }
 
-/** The most memory that a process has had resident so far. */
-export function peakMemoryBytes(pid: number): number {
-  const match = /^VmHWM:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  if (!match) throw new Error(`/proc/${pid}/status tells no VmHWM`);
+/** A line of /proc/<pid>/status that counts kB. */
+function statusBytes(pid: number, name: 'VmHWM' | 'VmRSS'): number {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  const match = new RegExp(`^${name}:\\s*(\\d+) kB$`, 'm').exec(status);
+  if (!match) throw new Error(`/proc/${pid}/status tells no ${name}`);
   return Number(match[1]) * KIB;
 }
+
+/** The most memory that a process has had resident so far. */
+export const peakMemoryBytes = (pid: number): number => statusBytes(pid, 'VmHWM');
+
+/** What it has resident now. */
+export const memoryBytes = (pid: number): number => statusBytes(pid, 'VmRSS');
 
 export interface Summary {
   readonly median: number;

@@ -3,7 +3,13 @@ import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** By command, the Debian package that brings it. */
-const PACKAGES = { aria2c: 'aria2', b3sum: 'b3sum', socat: 'socat' } as const;
+const PACKAGES = {
+  aria2c: 'aria2',
+  b3sum: 'b3sum',
+  'redis-benchmark': 'redis-tools',
+  'redis-server': 'redis-server',
+  socat: 'socat',
+} as const;
 type Command = keyof typeof PACKAGES;
 
 /** Undefined when the command is in the path, else how to install it. */

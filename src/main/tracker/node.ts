@@ -26,6 +26,7 @@ import { Links } from './links.ts';
 import { LOG_COPY_FILE } from './log-copy.ts';
 import { LOG_FILE, type LogStore, SqliteLogStore } from './log-store.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
+import { Rota } from './rota.ts';
 import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
 import type { SharedLedger } from './shared-ledger.ts';
@@ -34,7 +35,10 @@ import { openSharedLedger } from './shared-open.ts';
 import { peerStates, type TrackerStatus } from './status.ts';
 import type { Vector } from './vectors.ts';
 
-const CONNECTIONS_MAX = 10_000;
+/** Each takes some 65 KiB, most of it OpenSSL's. */
+const CONNECTIONS_MAX = 16_384;
+/** Heartbeats to all of them at once would hold up everyone else for a quarter of a second. */
+const BEATS = 60;
 /** How long a client may take to read its last answers when the tracker closes. */
 const FAREWELL_MS = 2_000;
 /** Over which transactions a second are counted. */
@@ -85,7 +89,8 @@ export class Tracker {
   readonly #known: KnownTrackers;
   readonly #exchange: Exchange;
   readonly #links: Links;
-  readonly #seats = new Set<Seat>();
+  readonly #seats = new Rota<Seat>(BEATS);
+  readonly #duties: SeatDuties;
   readonly #end = Promise.withResolvers<void>();
   #listener: Listener | undefined;
   #stopHeartbeat: (() => void) | undefined;
@@ -119,6 +124,11 @@ export class Tracker {
     this.#shared = parts.shared;
     const ended = (link: ReplicaLink) => this.#service.relay.ended(link);
     this.#links = new Links({ identity, lines, known, exchange: this.#exchange, clock, logger, ended });
+    this.#duties = {
+      answer: (seat, call) => this.#service.answer(seat, call),
+      settled: () => this.#ledger.settled(),
+      failed: (error) => this.#fail(error),
+    };
     this.ended = this.#end.promise;
     // Who does not ask is not told; the failure is in the log either way.
     this.ended.catch(() => {});
@@ -226,7 +236,8 @@ export class Tracker {
     });
     this.#ready = true;
     const beats = [
-      this.#clock.every(HEARTBEAT_MS, () => this.#beat()),
+      this.#clock.every(HEARTBEAT_MS / BEATS, () => this.#beat()),
+      this.#clock.every(HEARTBEAT_MS, () => this.#service.endExpiredSessions()),
       this.#clock.every(RATE_MS, () => this.#measure()),
     ];
     this.#stopHeartbeat = () => {
@@ -238,12 +249,7 @@ export class Tracker {
 
   #accept(connection: Connection): ConnectionHandler | undefined {
     if (!this.#ready || this.#closing || this.#failure !== undefined) return undefined;
-    const duties: SeatDuties = {
-      answer: (seat, call) => this.#service.answer(seat, call),
-      settled: () => this.#ledger.settled(),
-      failed: (error) => this.#fail(error),
-    };
-    const seat = new Seat(connection, duties);
+    const seat = new Seat(connection, this.#duties);
     this.#seats.add(seat);
     const { device, remoteAddress } = seat;
     this.#logger.debug({ device, remoteAddress }, 'connected');
@@ -265,8 +271,7 @@ export class Tracker {
   }
 
   #beat(): void {
-    for (const seat of this.#seats) seat.heartbeat();
-    this.#service.endExpiredSessions();
+    for (const seat of this.#seats.turn()) seat.heartbeat();
   }
 
   /** Nothing that is not safe may be acknowledged: stops at once. */

@@ -1,6 +1,6 @@
 /**
- * Owns the thread that writes the log (workers/log-writer.ts), begun with the first job. Jobs are answered in the order in
- * which they were given; a thread that ends by itself fails those that wait, and all later ones.
+ * Owns the thread that writes the log (workers/log-writer.ts). Jobs are answered in the order in which they were given; a
+ * thread that ends by itself fails those that wait, and all later ones.
  */
 import type { KeyObject } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
@@ -21,16 +21,19 @@ export class LogThreadError extends Error {
 }
 
 export class LogThread {
-  readonly #path: string;
+  readonly #worker: Worker;
   readonly #waiting: PromiseWithResolvers<LogAnswer>[] = [];
-  #worker: Worker | undefined;
   #key: KeyObject | undefined;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
 
-  /** `path`: a log that exists, in the format of this version. */
+  /** `path`: a log that exists, in the format of this version. Starts at once, so that the first entry need not wait for it. */
   constructor(path: string) {
-    this.#path = path;
+    const start: LogWriterStart = { path };
+    this.#worker = new Worker(WORKER_URL, { workerData: start, name: 'log writer' });
+    this.#worker.on('message', (answer: LogAnswer) => this.#waiting.shift()?.resolve(answer));
+    this.#worker.on('error', (error: NodeJS.ErrnoException) => this.#gone(error.code ?? '', error.message));
+    this.#worker.on('exit', () => this.#gone('', 'the thread that writes it has ended'));
   }
 
   /** Resolves when all of it is committed and synced. Rejects with LogThreadError; then every later one does, too. */
@@ -42,7 +45,7 @@ export class LogThread {
   useKey(privateKey: KeyObject): void {
     if (this.#key === privateKey) return;
     this.#key = privateKey;
-    this.#post({ type: 'key', privateKey });
+    this.#worker.postMessage({ type: 'key', privateKey } satisfies LogJob);
   }
 
   /** As SQLite says that it keeps what is committed. */
@@ -59,34 +62,18 @@ export class LogThread {
   }
 
   async #close(): Promise<void> {
-    const worker = this.#worker;
-    if (!worker) return;
     await this.#ask({ type: 'close' }).catch(() => {});
-    await worker.terminate();
+    await this.#worker.terminate();
   }
 
   async #ask(job: LogJob, transfer: readonly ArrayBuffer[] = []): Promise<LogAnswer> {
     if (this.#failure) throw this.#failure;
     const waiting = Promise.withResolvers<LogAnswer>();
     this.#waiting.push(waiting);
-    this.#post(job, transfer);
+    this.#worker.postMessage(job, transfer);
     const answer = await waiting.promise;
     if (answer.type !== 'failed') return answer;
     throw new LogThreadError(answer.code, answer.message);
-  }
-
-  #post(job: LogJob, transfer: readonly ArrayBuffer[] = []): void {
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(job, transfer);
-  }
-
-  #start(): Worker {
-    const start: LogWriterStart = { path: this.#path };
-    const worker = new Worker(WORKER_URL, { workerData: start, name: 'log writer' });
-    worker.on('message', (answer: LogAnswer) => this.#waiting.shift()?.resolve(answer));
-    worker.on('error', (error: NodeJS.ErrnoException) => this.#gone(error.code ?? '', error.message));
-    worker.on('exit', () => this.#gone('', 'the thread that writes it has ended'));
-    return worker;
   }
 
   #gone(code: string, message: string): void {

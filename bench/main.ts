@@ -7,6 +7,7 @@ import { crash } from './crash.ts';
 import { folder } from './folder.ts';
 import { join } from './join.ts';
 import { metadata } from './metadata.ts';
+import { micro } from './micro.ts';
 import { picker } from './picker.ts';
 import { pieces } from './pieces.ts';
 import { share } from './share.ts';
@@ -30,6 +31,7 @@ const BENCHES: Readonly<Record<string, Bench>> = {
   tracker,
   picker,
   join,
+  micro,
 };
 
 const EXIT_FAILED = 1;

@@ -5,7 +5,7 @@
                                                        is the command to fetch from them: says {"seconds": s} when done
 
 The settings are libtorrent's own for a fast seed, without what would cost it time here: no encryption, no uTP, no rate
-limits, no DHT or other discovery.
+limits, no discovery.
 """
 
 import json
@@ -33,14 +33,14 @@ def settings():
             "in_enc_policy": lt.enc_policy.pe_disabled,
             "out_enc_policy": lt.enc_policy.pe_disabled,
             "allow_multiple_connections_per_ip": True,
+            # Of what was tried on two cores, the fastest: fewer threads, deeper queues and larger buffers gained nothing.
+            "aio_threads": 4,
+            "hashing_threads": 2,
             "download_rate_limit": 0,
             "upload_rate_limit": 0,
             "alert_mask": lt.alert.category_t.status_notification | lt.alert.category_t.error_notification,
         }
     )
-    # For trying others: a JSON object.
-    if len(sys.argv) > 4:
-        chosen.update(json.loads(sys.argv[4]))
     return chosen
 
 

@@ -45,7 +45,6 @@ interface Followed {
   theirs: Vector;
   /** Something that it sent could not be taken yet. */
   stalled: boolean;
-  working: Promise<void>;
   readonly inStep: PromiseWithResolvers<boolean>;
 }
 
@@ -84,7 +83,6 @@ export class Exchange {
       target: undefined,
       theirs: {},
       stalled: false,
-      working: Promise.resolve(),
       inStep: Promise.withResolvers(),
     };
     this.#followed.set(link, followed);
@@ -221,7 +219,7 @@ export class Exchange {
         this.#checkStep(followed);
         break;
       case 'entries':
-        followed.working = followed.working.then(() => this.#accept(followed, message.entries));
+        void this.#accept(followed, message.entries);
         break;
       case 'state':
         followed.theirs = message.held;
@@ -234,6 +232,7 @@ export class Exchange {
     }
   }
 
+  /** The next batch is looked at while this one is on its way to the disk. They are stored and executed in order. */
   async #accept(followed: Followed, signed: readonly Signed[]): Promise<void> {
     try {
       const { ahead, gap, ...insertion } = await this.#journal.accept(signed.map(readEntry));

@@ -9,7 +9,7 @@ import type { Signed } from '../../protocol/signed.ts';
 import type { StoredEntry } from './stored-entry.ts';
 import { joined, type Vector } from './vectors.ts';
 
-const BATCHES_IN_FLIGHT_MAX = 4;
+const BATCHES_IN_FLIGHT_MAX = 16;
 /** Room for what CBOR adds to an entry. */
 const ENTRY_EXTRA_BYTES = 128;
 

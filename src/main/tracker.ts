@@ -6,6 +6,8 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { RequestError } from '../protocol/errors.ts';
 import { type Address, formatAddress, parseAddress, type TrackerLine } from '../protocol/tracker-info.ts';
+import { Throttle } from './shell/throttle.ts';
+import { systemClock } from './support/clock.ts';
 import { defaultDataDir } from './support/data-dir.ts';
 import { describeError, EXIT_CODES, exitCodeOf } from './support/failures.ts';
 import { createLogger, LOG_LEVELS } from './support/logger.ts';
@@ -22,6 +24,10 @@ interface Flags extends EtcdFlags {
   readonly metrics?: Address;
 }
 
+/** Between two lines about a long log that is being received. */
+const PROGRESS_MS = 1_000;
+
+const counted = (count: number) => count.toLocaleString('en');
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 function lineNumber(text: string): number {
@@ -50,6 +56,9 @@ function greet(tracker: Tracker, path: string, number: number, line: TrackerLine
   say(`pin: ${tracker.id}`);
   if (tracker.others.length > 0)
     say(`in step with ${tracker.others.length} other ${tracker.others.length === 1 ? 'tracker' : 'trackers'}`);
+  const { all, own } = tracker.received;
+  if (all > 0) say(`received ${counted(all)} transactions from the others`);
+  if (own > 0) say(`${counted(own)} of them this tracker had written itself: its data directory was not the latest`);
   if (line.pin === undefined) {
     say(`To have clients check it from the first contact on, let its line in ${path} read:`);
     say(`${line.host} ${line.port} ${tracker.id}`);
@@ -64,7 +73,11 @@ async function run(path: string, number: number, flags: Flags): Promise<void> {
   const dataDir = flags.dataDir ?? defaultDataDir(`tracker-${host.replaceAll(':', '_')}-${port}`);
   const logger = createLogger('tracker', flags.logLevel);
   const sharedLog = etcd && (() => openEtcd(etcd));
-  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger, sharedLog });
+  const shown = new Throttle(systemClock, PROGRESS_MS, 'first after an interval');
+  const onJoining = ({ received, of }: { received: number; of: number }) => {
+    if (shown.passes('joining')) say(`receiving: ${counted(received)} of ${counted(of)} transactions`);
+  };
+  const tracker = await Tracker.start({ address: { host, port }, dataDir, pin, others, logger, sharedLog, onJoining });
   const stop = () => void tracker.close();
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);

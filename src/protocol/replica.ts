@@ -35,7 +35,10 @@ const spki = v.pipe(
 );
 const files = v.pipe(v.array(fileIdSchema), v.maxLength(ANNOUNCE_ITEMS_MAX));
 const messageSchema = v.variant('type', [
-  /** Opens a link, both ways: the keys of the trackers whose logs one has, the pins one knows, and what one holds. */
+  /**
+   * Opens a link, both ways: the keys of the trackers whose logs one has, the pins one knows, what one holds, and the last
+   * entry that one holds of the other side's own log.
+   */
   v.object({
     type: v.literal('introduce'),
     keys: v.pipe(v.array(spki), v.maxLength(TRACKERS_MAX)),
@@ -43,6 +46,7 @@ const messageSchema = v.variant('type', [
     held: vectorSchema,
     /** It keeps its log in etcd, as all others of its network must: no entries are exchanged. */
     shared: v.optional(v.boolean()),
+    yours: v.optional(signedSchema),
   }),
   /** From the follower: what is safe and executed there. `again`: what was sent beyond it was not taken. */
   v.object({ type: v.literal('held'), held: vectorSchema, again: v.optional(v.boolean()) }),

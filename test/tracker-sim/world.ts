@@ -224,6 +224,7 @@ export class World {
       violated: (_, violation) => failed(violation),
       presence: () => {},
       followed: () => {},
+      progress: () => {},
     });
     node.running = { journal, exchange };
   }

@@ -4,7 +4,7 @@
  * and stored (journal.ts) before they are executed, and answered when they are. Where two trackers hold the same, their
  * registries must add up to the same; a difference is a fault of ours and is said loudly.
  */
-import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
+import { ProtocolViolation } from '../../protocol/errors.ts';
 import { toHex } from '../../protocol/ids.ts';
 import type { Pin } from '../../protocol/messages.ts';
 import type { ReplicaMessage } from '../../protocol/replica.ts';
@@ -15,7 +15,7 @@ import { Feed, type ReplicaLink } from './feed.ts';
 import type { Insertion } from './history.ts';
 import type { Journal } from './journal.ts';
 import { registryDigest } from './registry-digest.ts';
-import { covers, sameVector, type Vector } from './vectors.ts';
+import { lag, sameVector, type Vector } from './vectors.ts';
 
 export interface ExchangeDuties {
   readonly logger: Logger;
@@ -31,9 +31,19 @@ export interface ExchangeDuties {
   violated(link: ReplicaLink, violation: ProtocolViolation): void;
   /** A message about who is online at the other side. */
   presence(link: ReplicaLink, message: PresenceMessage): void;
+  /** How much has come of what a tracker that we follow had when the link came to stand, and was not here. */
+  progress(progress: JoinProgress): void;
   /** A follower is there: it wants to hear who is online here. */
   followed(link: ReplicaLink): void;
 }
+
+/** Transactions. */
+export interface JoinProgress {
+  readonly received: number;
+  readonly of: number;
+}
+
+type Introduction = Extract<ReplicaMessage, { type: 'introduce' }>;
 
 export type PresenceMessage = Extract<ReplicaMessage, { type: 'serves' | 'withdraws' | 'left' | 'all-named' }>;
 
@@ -43,6 +53,8 @@ interface Followed {
   target: Vector | undefined;
   /** What it said last. */
   theirs: Vector;
+  /** How many of its entries were not here then. */
+  lackedAtFirst: number;
   /** Something that it sent could not be taken yet. */
   stalled: boolean;
   readonly inStep: PromiseWithResolvers<boolean>;
@@ -50,7 +62,10 @@ interface Followed {
 
 /** The log of all trackers, as it is exchanged. */
 export interface ReplicatedLog
-  extends Pick<Journal, 'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept' | 'whenSafe'> {
+  extends Pick<
+    Journal,
+    'id' | 'registry' | 'settled' | 'held' | 'missing' | 'accept' | 'whenSafe' | 'lastOf' | 'compare'
+  > {
   /** All trackers have the same one: there is nothing to exchange but who is online. */
   readonly isShared: boolean;
 }
@@ -82,6 +97,7 @@ export class Exchange {
       link,
       target: undefined,
       theirs: {},
+      lackedAtFirst: 0,
       stalled: false,
       inStep: Promise.withResolvers(),
     };
@@ -174,7 +190,9 @@ export class Exchange {
 
   #introduce(link: ReplicaLink): void {
     const shared = this.#journal.isShared ? { shared: true } : {};
-    link.send({ type: 'introduce', ...this.#duties.introduction(), held: this.#journal.held(), ...shared });
+    const last = this.#journal.lastOf(link.peer);
+    const yours = last ? { yours: last } : {};
+    link.send({ type: 'introduce', ...this.#duties.introduction(), held: this.#journal.held(), ...shared, ...yours });
   }
 
   /** Trackers of which only some share a log would not hear of all transactions. */
@@ -191,8 +209,7 @@ export class Exchange {
   #fromFollower(feed: Feed, message: ReplicaMessage): void {
     switch (message.type) {
       case 'introduce':
-        this.#requireSameKind(feed.link, message.shared ?? false);
-        this.#duties.introduced(message.keys, message.pins);
+        this.#introduced(feed.link, message);
         feed.has(message.held);
         this.#duties.followed(feed.link);
         break;
@@ -212,10 +229,10 @@ export class Exchange {
   #fromFeeder(followed: Followed, message: ReplicaMessage): void {
     switch (message.type) {
       case 'introduce':
-        this.#requireSameKind(followed.link, message.shared ?? false);
-        this.#duties.introduced(message.keys, message.pins);
+        this.#introduced(followed.link, message);
         followed.target = message.held;
         followed.theirs = message.held;
+        followed.lackedAtFirst = lag(this.#journal.held(), message.held);
         this.#checkStep(followed);
         break;
       case 'entries':
@@ -247,27 +264,31 @@ export class Exchange {
     this.#checkStep(followed);
   }
 
+  #introduced(link: ReplicaLink, { keys, pins, shared, yours }: Introduction): void {
+    this.#requireSameKind(link, shared ?? false);
+    this.#duties.introduced(keys, pins);
+    if (!yours) return;
+    try {
+      this.#journal.compare(yours);
+    } catch (error) {
+      this.#refused(link, error);
+    }
+  }
+
   #refused(link: ReplicaLink, error: unknown): void {
     if (!(error instanceof ProtocolViolation)) {
       this.#duties.failed(error);
       return;
     }
-    if (!error.message.startsWith(`log of ${this.#journal.id}`)) {
-      this.#duties.violated(link, error);
-      return;
-    }
-    this.#duties.failed(
-      new RequestError(
-        'log-damaged',
-        `another tracker holds other entries of this tracker than it does itself: ${error.message}`,
-        'this data directory was restored from an old copy and written to while no other tracker was reachable',
-      ),
-    );
+    this.#duties.violated(link, error);
   }
 
   #checkStep(followed: Followed): void {
-    const isAll = followed.stalled || this.#journal.isShared;
-    if (isAll || (followed.target && covers(this.#journal.held(), followed.target))) followed.inStep.resolve(true);
+    const { stalled, target, lackedAtFirst, inStep } = followed;
+    if (!target) return;
+    const lacking = lag(this.#journal.held(), target);
+    if (lackedAtFirst > 0) this.#duties.progress({ received: lackedAtFirst - lacking, of: lackedAtFirst });
+    if (stalled || lacking === 0 || this.#journal.isShared) inStep.resolve(true);
   }
 
   /** The digest costs a walk through everything, so it is told when nothing has changed for a while. */

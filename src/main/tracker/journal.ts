@@ -10,7 +10,7 @@
 import { ProtocolViolation, RequestError } from '../../protocol/errors.ts';
 import type { DeviceId, RequestId, TrackerId } from '../../protocol/ids.ts';
 import { CLOCK_AHEAD_MS_MAX } from '../../protocol/limits.ts';
-import type { PublicKey } from '../../protocol/signed.ts';
+import { type PublicKey, type Signed, statementHolds } from '../../protocol/signed.ts';
 import {
   type ChainedTransaction,
   GENESIS_HASH,
@@ -19,6 +19,7 @@ import {
   type Operation,
   openEntry,
   readEntry,
+  signatureFault,
   type Transaction,
 } from '../../protocol/transaction.ts';
 import type { Identity } from '../net/identity.ts';
@@ -222,13 +223,13 @@ export class Journal implements Ledger {
 
   /**
    * Takes entries of any tracker, our own included, in the order of their seq for each: verified, stored, then executed.
-   * Known ones are skipped. Rejects with ProtocolViolation when one is not genuine, with the store's error when it can't
-   * be stored.
+   * Known ones are skipped. Rejects with ProtocolViolation when one is not genuine, with RequestError('log-damaged') when
+   * one is, of ours, and does not follow what is here, with the store's error when it can't be stored.
    */
   async accept(entries: readonly LogEntry[]): Promise<Accepted> {
     let ahead: Transaction | undefined;
     let gap = false;
-    let violation: ProtocolViolation | undefined;
+    let violation: ProtocolViolation | RequestError | undefined;
     const taken: Transaction[] = [];
     let stored: Promise<void> = Promise.resolve();
     const genuine = vouched(entries, this.#keyOf);
@@ -244,6 +245,8 @@ export class Journal implements Ledger {
         origin === this.id && this.#writtenCount > 0
           ? new ProtocolViolation(`log of ${origin}: entry ${seq} was not written here`)
           : entryFault(entry, head, this.#keyOf(origin), genuine.has(entry));
+      if (violation && origin === this.id && !signatureFault(entry, this.#identity.publicKey))
+        violation = twoPasts(seq);
       if (violation) break;
       if (origin !== this.id && hlc.ms > this.#clock.nowMs() + CLOCK_AHEAD_MS_MAX) {
         ahead ??= entry.transaction;
@@ -285,8 +288,29 @@ export class Journal implements Ledger {
     return lacking.sort((a, b) => compareHlc(a.hlc, b.hlc) || (a.origin < b.origin ? -1 : 1)).slice(0, limit);
   }
 
+  /** The last safe entry of a tracker's log. */
+  lastOf(origin: TrackerId): Signed | undefined {
+    return this.#entryAt(origin, this.held()[origin] ?? 0);
+  }
+
+  /**
+   * Another tracker shows the last entry that it holds of our log. Throws RequestError('log-damaged') when this tracker
+   * signed it, and another one that stands in its place here.
+   */
+  compare(signed: Signed): void {
+    const { origin, seq } = readEntry(signed).transaction;
+    const here = origin === this.id && seq <= this.#safeSeq ? this.#entryAt(origin, seq) : undefined;
+    if (!here || Buffer.compare(here.body, signed.body) === 0) return;
+    const { publicKey } = this.#identity;
+    if ([here, signed].every((one) => statementHolds('p2pfs/1 transaction', one, publicKey))) throw twoPasts(seq);
+  }
+
   close(): Promise<void> {
     return this.#store.close();
+  }
+
+  #entryAt(origin: TrackerId, seq: number): Signed | undefined {
+    return seq > 0 ? this.#store.after(origin, seq - 1, 1)[0]?.signed : undefined;
   }
 
   #seqOf(origin: TrackerId): number {
@@ -356,6 +380,14 @@ export class Journal implements Ledger {
     return transactions;
   }
 }
+
+const twoPasts = (seq: number) =>
+  new RequestError(
+    'log-damaged',
+    `another tracker holds another entry ${seq} of this tracker's log than this tracker does`,
+    'this data directory was restored from an old copy and written to while no other tracker was reachable. To go on with ' +
+      'what the others hold, move its log.sqlite away and start again; what was written meanwhile is in that file alone',
+  );
 
 const EXECUTE_AT_ONCE = 1000;
 const SEALED_ELSEWHERE = new Uint8Array();

@@ -23,6 +23,11 @@ const REDIAL_MS = 300;
 const STRANGER_MS_MAX = 5_000;
 const STRANGER_REDIAL_MS = 50;
 const TICK_MS = 500;
+const REFUSED_MAX = 1_000;
+
+const NOT_TAKEN =
+  'another tracker does not take this one, and nothing came from it: it knows another key for this line of the file. ' +
+  'Compare the pins; is this the right data directory?';
 
 class Link implements ReplicaLink {
   readonly peer: TrackerId;
@@ -66,6 +71,7 @@ export class Links {
   readonly #abort = new AbortController();
   readonly #stops: (() => void)[] = [];
   readonly #sleeping = new Set<() => void>();
+  readonly #refused = new Set<TrackerId>();
   #dialling: Promise<unknown> = Promise.resolve();
 
   constructor(options: LinksOptions) {
@@ -84,9 +90,9 @@ export class Links {
 
   /** A connection that another tracker made. Undefined refuses it. */
   accept(connection: Connection): ConnectionHandler | undefined {
-    const { known, exchange, logger, identity } = this.#options;
+    const { known, exchange, identity } = this.#options;
     if (this.#abort.signal.aborted || connection.peerId === identity.id || !known.trusts(connection.peerId)) {
-      logger.warn({ tracker: connection.peerId, address: connection.remoteAddress }, 'refused an unknown tracker');
+      this.#refuse(connection);
       // It may stand in the file without a pin: dialling tells.
       for (const wake of [...this.#sleeping]) wake();
       return undefined;
@@ -121,10 +127,13 @@ export class Links {
       } catch (error) {
         logger.debug({ address: formatAddress(line), reason: (error as Error).message }, 'no link to a tracker');
       }
-      starting &&= wasStranger && clock.monotonicMs() < startedMs + STRANGER_MS_MAX;
+      const isLate = clock.monotonicMs() >= startedMs + STRANGER_MS_MAX;
+      if (starting && wasStranger && isLate) logger.warn({ address: formatAddress(line) }, NOT_TAKEN);
+      starting &&= wasStranger && !isLate;
       if (!starting) tried();
       await this.#sleep(starting ? STRANGER_REDIAL_MS : REDIAL_MS);
     }
+    tried();
   }
 
   /** Resolves when the link has ended; true when the other side would not have us. */
@@ -166,6 +175,15 @@ export class Links {
     await ended.promise;
     logger.info({ address, tracker: link.peer }, 'no longer following');
     return !introduced;
+  }
+
+  /** Said once of each, not each time that it dials again. */
+  #refuse({ peerId: tracker, remoteAddress: address }: Connection): void {
+    if (this.#refused.has(tracker)) return;
+    if (this.#refused.size === REFUSED_MAX) this.#refused.clear();
+    this.#refused.add(tracker);
+    const why = 'refused a tracker whose key is not that of any line of the file';
+    this.#options.logger.warn({ tracker, address }, why);
   }
 
   #handler(link: Link, ready: () => void): ConnectionHandler {

@@ -17,7 +17,7 @@ import { type Clock, systemClock } from '../support/clock.ts';
 import { type DataDir, openDataDir } from '../support/data-dir.ts';
 import { type Logger, silentLogger } from '../support/logger.ts';
 import { ACCOUNT_LIMITS, type AccountLimits, Accounts } from './accounts.ts';
-import { Exchange, type ReplicatedLog } from './exchange.ts';
+import { Exchange, type JoinProgress, type ReplicatedLog } from './exchange.ts';
 import type { ReplicaLink } from './feed.ts';
 import { Journal } from './journal.ts';
 import { KnownTrackers } from './known-trackers.ts';
@@ -33,7 +33,7 @@ import type { SharedLedger } from './shared-ledger.ts';
 import type { SharedLog } from './shared-log.ts';
 import { openSharedLedger } from './shared-open.ts';
 import { peerStates, type TrackerStatus } from './status.ts';
-import type { Vector } from './vectors.ts';
+import { lag, type Vector } from './vectors.ts';
 
 /** Each takes some 65 KiB, most of it OpenSSL's. */
 const CONNECTIONS_MAX = 16_384;
@@ -56,6 +56,8 @@ export interface TrackerOptions {
   readonly accountLimits?: AccountLimits;
   /** The other trackers of tracker_info.txt, to exchange logs with. */
   readonly others?: readonly TrackerLine[];
+  /** Hears, until the tracker serves, how much has come of what it lacks. */
+  readonly onJoining?: (progress: JoinProgress) => void;
   /** Where the log goes; SQLite in the data directory unless told otherwise. */
   readonly openLog?: (dataDir: string) => LogStore;
   /** Opens the log that all trackers of the network share (etcd-settings.ts), in place of one of its own. */
@@ -73,6 +75,7 @@ interface Parts {
   readonly shared?: SharedLedger;
   readonly accounts: Accounts;
   readonly lines: readonly TrackerLine[];
+  readonly onJoining: TrackerOptions['onJoining'];
 }
 
 export class Tracker {
@@ -97,6 +100,7 @@ export class Tracker {
   #closing: Promise<void> | undefined;
   #failure: unknown;
   #metrics: MetricsServer | undefined;
+  #received = { all: 0, own: 0 };
   #writtenBefore = 0;
   #writeRate = 0;
   /** In step with every tracker that could be reached at the start: clients are served from then on. */
@@ -119,6 +123,9 @@ export class Tracker {
       violated: (link, violation) => this.#links.violated(link, violation),
       presence: (link, message) => this.#service.relay.received(link, message),
       followed: (link) => this.#service.relay.followed(link),
+      progress: (progress) => {
+        if (!this.#ready) parts.onJoining?.(progress);
+      },
     });
     this.#service = new Service({ ...parts, replicas: parts.shared ?? this.#exchange });
     this.#shared = parts.shared;
@@ -148,7 +155,9 @@ export class Tracker {
       const log = options.sharedLog ? await openShared(opened, options.sharedLog) : await openOwn(opened);
       undo.unshift(() => log.ledger.close());
       const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
-      const tracker = new Tracker({ identity, clock, logger, dataDir, known, ...log, accounts, lines: others });
+      const { onJoining } = options;
+      const wiring = { identity, clock, logger, dataDir, known, ...log, accounts, lines: others, onJoining };
+      const tracker = new Tracker(wiring);
       undo.splice(0, undo.length, () => tracker.close());
       await tracker.#open(address, identity);
       return tracker;
@@ -167,6 +176,11 @@ export class Tracker {
     const links = this.#exchange.others();
     const followers = new Set(links.filter(({ follows }) => follows).map(({ peer }) => peer));
     return links.filter(({ peer, follows }) => !follows && followers.has(peer)).map(({ peer }) => peer);
+  }
+
+  /** Transactions that came from other trackers before this one served; `own` of them it had written itself once. */
+  get received(): { readonly all: number; readonly own: number } {
+    return this.#received;
   }
 
   /** What it holds of each tracker's log, and what its registry adds up to: equal where the former is. */
@@ -228,8 +242,11 @@ export class Tracker {
         protocol === 'p2pfs-replica/1' ? this.#links.accept(connection) : this.#accept(connection),
     });
     // Our own log may have been longer once than it is here: others are asked before anything is written to it.
+    const before = this.#ledger.held();
     await this.#links.start();
     if (this.#failure !== undefined) throw this.#failure;
+    const now = this.#ledger.held();
+    this.#received = { all: lag(before, now), own: (now[this.id] ?? 0) - (before[this.id] ?? 0) };
     this.#ledger.start({
       executed: (insertion) => this.#service.executed(insertion),
       failed: (error) => this.#fail(error),

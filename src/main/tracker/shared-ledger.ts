@@ -120,6 +120,10 @@ export class SharedLedger implements Ledger {
     return [];
   }
 
+  lastOf(): undefined {}
+
+  compare(): void {}
+
   accept(): Promise<Accepted> {
     return Promise.reject(new ProtocolViolation('entries for a tracker that keeps its log in etcd'));
   }

@@ -26,10 +26,16 @@ export class Cluster {
     return join(this.path, `tracker-${at}`);
   }
 
-  /** A run that serves clients. Numbers count from 0. */
-  async start(at: number, ...flags: readonly string[]): Promise<Program> {
+  /** A run, as it comes. Numbers count from 0. */
+  run(at: number, ...flags: readonly string[]): Program {
     const run = new Program('tracker', [this.infoPath, String(at + 1), '--data-dir', this.dataDir(at), ...flags]);
     this.#runs.push(run);
+    return run;
+  }
+
+  /** A run that serves clients. */
+  async start(at: number, ...flags: readonly string[]): Promise<Program> {
+    const run = this.run(at, ...flags);
     await run.printed('listens on');
     return run;
   }

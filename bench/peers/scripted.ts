@@ -5,6 +5,7 @@
 import { writeFileSync } from 'node:fs';
 import * as v from 'valibot';
 import type { Child } from '../support/child.ts';
+import { note } from '../support/report.ts';
 import { type Load, type Peer, type Taken, watchEnds } from './peer.ts';
 import { Torrent } from './torrent.ts';
 
@@ -31,7 +32,15 @@ export class ScriptedPeer implements Peer {
   }
 
   async seed(counts: readonly number[]): Promise<void> {
-    for (let n = 1; n <= Math.max(...counts); n += 1) this.#seeders.push(await this.#start(`seeder ${n}`, 'seed', '.'));
+    for (let n = 1; n <= Math.max(...counts); n += 1) {
+      const start = () => this.#start(`seeder ${n}`, 'seed', '.');
+      // libtorrent 2.0.8 was once seen to crash as it checked the file. No clock runs yet: a second try is fair.
+      const seeder = await start().catch((error: Error) => {
+        note(`${error.message}; started again`);
+        return start();
+      });
+      this.#seeders.push(seeder);
+    }
   }
 
   async download(seeders: number, directory: string): Promise<Taken> {

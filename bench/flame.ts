@@ -6,7 +6,6 @@ import { mkdirSync } from 'node:fs';
 import { Command, CommanderError, Option } from 'commander';
 import { GIB, MIB, PIECE_BYTES_DEFAULT } from '../src/protocol/limits.ts';
 import { Ours } from './peers/ours.ts';
-import { SOURCE } from './peers/peer.ts';
 import { sizeFlag } from './support/bench.ts';
 import { writeRandomFile } from './support/files.ts';
 import { flamePage } from './support/flame-page.ts';
@@ -18,6 +17,7 @@ import { WatchedWorkspace } from './support/watched-workspace.ts';
 const OTHER_BYTES = 512 * MIB;
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
+const SOURCE = 'source.bin';
 const GROUP = 'flame';
 const SEEDER = 'ours-seeder-1';
 const DOWNLOADER = 'downloader';
@@ -36,7 +36,7 @@ const SUBJECTS: Readonly<Record<string, Subject>> = {
     processes: { downloader: DOWNLOADER, seeder: SEEDER },
     async run(workspace, sizeBytes) {
       const network = await Network.start(workspace);
-      const peer = new Ours({ workspace, sizeBytes, pieceBytes: PIECE_BYTES_DEFAULT }, network, 'ours');
+      const peer = new Ours({ workspace, source: SOURCE, sizeBytes, pieceBytes: PIECE_BYTES_DEFAULT }, network, 'ours');
       await peer.seed([1]);
       note('warming up, then once more');
       // The span is the second's: each begins one anew when its downloader is ready.

@@ -22,9 +22,11 @@ export function perfSamples(text: string, { fromMs, toMs }: Span, sampleHz: numb
     const atMs = Number(seconds) * 1000;
     // Not a number when it is no header.
     if (!(atMs >= fromMs && atMs <= toMs)) continue;
-    const stack = lines.flatMap((line) => {
+    const stack = lines.flatMap((line, index) => {
       const [, symbol, object = ''] = FRAME.exec(line) ?? [];
-      return symbol === undefined ? [] : [frameName(symbol, object)];
+      // Below the innermost, what lies in no program at all was never a caller: assembler left something else there.
+      const isStray = symbol === '[unknown]' && object === '[unknown]' && index > 0;
+      return symbol === undefined || isStray ? [] : [frameName(symbol, object)];
     });
     samples.push({ thread: threadName(command, tid, workers), stack: stack.reverse(), micros: 1e6 / sampleHz });
   }
@@ -40,7 +42,7 @@ function threadName(command: string, tid: string, workers: string[]): string {
 }
 
 function frameName(symbol: string, object: string): string {
-  if (symbol === '[unknown]') return object.startsWith('[') ? `${object}` : `[${basename(object)}]`;
+  if (symbol === '[unknown]') return object.startsWith('[') ? object : `[${basename(object)}]`;
   if (object.startsWith('[')) return `${symbol} [kernel]`;
   if (/^(JS|Script|Function|LazyCompile|Eval):/.test(symbol)) return scriptFrame(symbol.slice(symbol.indexOf(':') + 1));
   return nativeFrame(symbol);

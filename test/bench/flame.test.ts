@@ -63,6 +63,7 @@ WorkerThread 11  5.250000:
 
 WorkerThread 12  5.300000: 
 	            2222 work (/opt/bin/node)
+	            4711 [unknown] ([unknown])
 
 V8Worker 13  5.300000: 
 	            2222 mark (/opt/bin/node)

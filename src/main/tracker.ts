@@ -15,7 +15,8 @@ import { readTrackerFile } from './support/tracker-file.ts';
 import { standWhereTheUserStands } from './support/user-directory.ts';
 import { readCommands } from './tracker/console.ts';
 import { openEtcd } from './tracker/etcd-open.ts';
-import { type EtcdFlags, etcdSettings } from './tracker/etcd-settings.ts';
+import { addEtcdOptions, type EtcdFlags, etcdSettings } from './tracker/etcd-settings.ts';
+import { addLogCommands } from './tracker/log-commands.ts';
 import { Tracker } from './tracker/node.ts';
 
 interface Flags extends EtcdFlags {
@@ -103,18 +104,13 @@ async function main(): Promise<number> {
     .option('--data-dir <path>', 'where key and log are kept (default: a directory of its own for each address)')
     .addOption(new Option('--log-level <level>', 'what goes to standard error').choices(LOG_LEVELS).default('warn'))
     .option('--metrics <ip:port>', 'serve figures for Prometheus there, over plain HTTP', addressFlag)
-    .option('--log <etcd://host:port,...>', 'keep the log in etcd, together with the other trackers')
-    .option(
-      '--etcd-ca <file>',
-      'certificate of the authority that etcd is checked by (PEM); required beyond this machine',
-    )
-    .option('--etcd-cert <file>', 'certificate to show to etcd (PEM)')
-    .option('--etcd-key <file>', 'its private key (PEM)')
-    .option('--etcd-user <name>', 'who to be at etcd')
-    .option('--etcd-password-file <file>', 'file with the password of that user')
     .showHelpAfterError('("tracker --help" shows how)')
     .exitOverride()
+    // What stands behind "log export" belongs to that.
+    .enablePositionalOptions()
     .action(run);
+  addEtcdOptions(program, 'keep the log in etcd, together with the other trackers');
+  addLogCommands(program, say);
   try {
     await program.parseAsync();
     return EXIT_CODES.done;

@@ -1,17 +1,21 @@
 /**
- * What is too long for the tests: `pnpm soak [--seeds 10000] [--kills 300] [--clients 32]`. Simulated networks of three
- * trackers, then two real ones killed in turn under clients. Prints figures; ends with 1 at the first fault.
+ * What is too long for the tests: `pnpm soak [--seeds 10000] [--kills 300] [--minutes 3] [--clients 32]`. Simulated networks
+ * of three trackers, then two real ones killed in turn under clients, then two on an etcd whose leaders are killed;
+ * `pnpm soak etcd` is the last alone. Prints figures; ends with 1 at the first fault.
  */
 import { parseArgs } from 'node:util';
 import { newIdentity } from '../../src/main/net/identity.ts';
 import { killRun } from '../support/kill-run.ts';
 import { addHardships, noHardships } from '../tracker-sim/hardships.ts';
 import { World } from '../tracker-sim/world.ts';
+import { soakEtcd } from './etcd.ts';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     seeds: { type: 'string', default: '10000' },
     kills: { type: 'string', default: '300' },
+    minutes: { type: 'string', default: '3' },
     clients: { type: 'string', default: '32' },
   },
 });
@@ -40,5 +44,7 @@ async function kill(kills: number, clients: number): Promise<void> {
   }
 }
 
-if (Number(values.seeds) > 0) await simulate(Number(values.seeds));
-if (Number(values.kills) > 0) await kill(Number(values.kills), Number(values.clients));
+const isAll = !positionals.includes('etcd');
+if (isAll && Number(values.seeds) > 0) await simulate(Number(values.seeds));
+if (isAll && Number(values.kills) > 0) await kill(Number(values.kills), Number(values.clients));
+if (Number(values.minutes) > 0) await soakEtcd(Number(values.minutes), Number(values.clients), print);

@@ -136,6 +136,21 @@ export class EtcdCluster {
     return at < 0 ? undefined : at;
   }
 
+  /** How many keys begin with this, as a majority has it. */
+  async count(prefix: string): Promise<number> {
+    const key = Buffer.from(prefix);
+    const end = Buffer.from(prefix);
+    end[end.length - 1] = (end.at(-1) ?? 0) + 1;
+    const question = { key: key.toString('base64'), range_end: end.toString('base64'), count_only: true };
+    let count: string | undefined;
+    await eventually(async () => {
+      const answer = (await this.#post(0, '/v3/kv/range', question)) as { count?: string } | undefined;
+      count = answer?.count;
+      return count !== undefined;
+    });
+    return Number(count);
+  }
+
   /** A write goes through. */
   async ready(): Promise<void> {
     await eventually(async () => {

@@ -1,4 +1,5 @@
 /** How a log in etcd is named: `etcd://host:port,host:port/prefix`, with certificates and a user beside. */
+import type { Command } from 'commander';
 import { RequestError } from '../../protocol/errors.ts';
 import { formatAddress, parseAddress } from '../../protocol/tracker-info.ts';
 import { readNamedFile } from '../support/file.ts';
@@ -41,6 +42,20 @@ export interface EtcdFlags {
   readonly etcdKey?: string;
   readonly etcdUser?: string;
   readonly etcdPasswordFile?: string;
+}
+
+/** What all commands call the flags. */
+export function addEtcdOptions(command: Command, what: string): Command {
+  return command
+    .option('--log <etcd://host:port,...>', what)
+    .option(
+      '--etcd-ca <file>',
+      'certificate of the authority that etcd is checked by (PEM); required beyond this machine',
+    )
+    .option('--etcd-cert <file>', 'certificate to show to etcd (PEM)')
+    .option('--etcd-key <file>', 'its private key (PEM)')
+    .option('--etcd-user <name>', 'who to be at etcd')
+    .option('--etcd-password-file <file>', 'file with the password of that user');
 }
 
 /** Undefined without --log. Throws RequestError, saying which flag is wrong. */

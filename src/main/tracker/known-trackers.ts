@@ -86,9 +86,14 @@ export class KnownTrackers {
       const line = this.#lines.find(({ host, port }) => host === address.host && port === address.port);
       if (line && !this.pinOf(line)) this.firstContact(line, tracker);
     }
+    this.believe(keys.filter((spki) => this.trusts(keyId(spki))));
+  }
+
+  /** Keys that a person vouches for, or that a line stands for. Throws ProtocolViolation when one is none. */
+  believe(keys: readonly Uint8Array[]): void {
     for (const spki of keys) {
       const tracker = keyId(spki);
-      if (this.#spkis.has(tracker) || !this.trusts(tracker)) continue;
+      if (this.#spkis.has(tracker)) continue;
       publicKeyFrom(spki);
       this.#db.prepare('INSERT OR IGNORE INTO keys VALUES (?, ?)').run(tracker, spki);
       this.#hold(spki);

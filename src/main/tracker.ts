@@ -55,6 +55,8 @@ function linesOf(path: string, number: number): { line: TrackerLine; others: rea
 function greet(tracker: Tracker, path: string, number: number, line: TrackerLine): void {
   say(`tracker ${number} listens on ${formatAddress(tracker.address)}`);
   say(`pin: ${tracker.id}`);
+  const { shared } = tracker.status();
+  if (shared) say(`the log is kept in ${shared.where}`);
   if (tracker.others.length > 0)
     say(`in step with ${tracker.others.length} other ${tracker.others.length === 1 ? 'tracker' : 'trackers'}`);
   const { all, own } = tracker.received;

@@ -19,19 +19,17 @@ import { type Logger, silentLogger } from '../support/logger.ts';
 import { ACCOUNT_LIMITS, type AccountLimits, Accounts } from './accounts.ts';
 import { Exchange, type JoinProgress, type ReplicatedLog } from './exchange.ts';
 import type { ReplicaLink } from './feed.ts';
-import { Journal } from './journal.ts';
 import { KnownTrackers } from './known-trackers.ts';
 import type { Ledger, Verification } from './ledger.ts';
 import { Links } from './links.ts';
-import { LOG_COPY_FILE } from './log-copy.ts';
-import { LOG_FILE, type LogStore, SqliteLogStore } from './log-store.ts';
+import type { LogStore } from './log-store.ts';
 import { METRICS_CONTENT_TYPE, metricsText } from './metrics.ts';
+import { openOwn, openShared } from './open-ledger.ts';
 import { Rota } from './rota.ts';
 import { Seat, type SeatDuties } from './seat.ts';
 import { Service } from './service.ts';
 import type { SharedLedger } from './shared-ledger.ts';
 import type { SharedLog } from './shared-log.ts';
-import { openSharedLedger } from './shared-open.ts';
 import { peerStates, type TrackerStatus } from './status.ts';
 import { lag, type Vector } from './vectors.ts';
 
@@ -151,8 +149,10 @@ export class Tracker {
       checkPin(identity, options);
       const known = new KnownTrackers(dataDir.path, identity, address, others);
       undo.unshift(() => known.close());
-      const opened: Opened = { options, dataDir, identity, known, clock, logger };
-      const log = options.sharedLog ? await openShared(opened, options.sharedLog) : await openOwn(opened);
+      const parts = { dataDir, identity, known, clock, logger, address, hasOthers: others.length > 0 };
+      const log = options.sharedLog
+        ? await openShared(parts, options.sharedLog)
+        : await openOwn(parts, options.openLog);
       undo.unshift(() => log.ledger.close());
       const accounts = await Accounts.create(clock, options.accountLimits ?? ACCOUNT_LIMITS);
       const { onJoining } = options;
@@ -331,54 +331,4 @@ function checkPin(identity: Identity, { pin, dataDir }: TrackerOptions): void {
     `this tracker's pin is ${identity.id}, but ${pin} is expected of it`,
     `correct the pin in tracker_info.txt, or give the data directory that holds the other key (now ${dataDir})`,
   );
-}
-
-interface Opened {
-  readonly options: TrackerOptions;
-  readonly dataDir: DataDir;
-  readonly identity: Identity;
-  readonly known: KnownTrackers;
-  readonly clock: Clock;
-  readonly logger: Logger;
-}
-
-/** A log of its own, to exchange with other trackers. */
-async function openOwn({ options, dataDir, identity, known, clock, logger }: Opened): Promise<{ ledger: Journal }> {
-  if (dataDir.has(LOG_COPY_FILE)) {
-    throw new RequestError(
-      'other-log',
-      `the log of ${dataDir.path} is kept in etcd`,
-      'start it with --log etcd://..., or move the log here: "tracker log export <file> --log etcd://...", then "tracker log import <file> --data-dir <this one>"',
-    );
-  }
-  const store = options.openLog?.(dataDir.path) ?? new SqliteLogStore(dataDir.path);
-  try {
-    const repairable = (options.others ?? []).length > 0;
-    const ledger = await Journal.open(store, identity, clock, { keyOf: known.keyOf, repairable });
-    for (const damage of ledger.damage) logger.error(damage, 'the log is damaged; other trackers are asked for it');
-    return { ledger };
-  } catch (error) {
-    await store.close();
-    throw error;
-  }
-}
-
-async function openShared(opened: Opened, open: () => Promise<SharedLog>) {
-  const { dataDir, options } = opened;
-  const isFirst = !dataDir.has(LOG_COPY_FILE);
-  const store = isFirst && dataDir.has(LOG_FILE) ? new SqliteLogStore(dataDir.path) : undefined;
-  const log = await open();
-  try {
-    const { address } = options;
-    const before = store?.entries();
-    const ledger = await openSharedLedger({ ...opened, log, directory: dataDir.path, address, before });
-    return { ledger, shared: ledger };
-  } catch (error) {
-    await log.close();
-    // What was never begun leaves the directory as it was.
-    if (isFirst) dataDir.removeDatabase(LOG_COPY_FILE);
-    throw error;
-  } finally {
-    await store?.close();
-  }
 }

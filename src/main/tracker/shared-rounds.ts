@@ -18,6 +18,7 @@ import type { Done, LedgerDuties, Order } from './ledger.ts';
 import { UnknownTracker } from './log-line.ts';
 import { type Appended, LogUnreachable, type SharedLog, type SharedTail, sameHead } from './shared-log.ts';
 import type { SharedState } from './shared-state.ts';
+import { closing, overWith, type Reader, unreachable, type Waiting, type Writer } from './shared-waiting.ts';
 
 /** How long a caller waits for the log; an election of etcd takes less, and clients give up after five seconds. */
 const WAIT_MS_MAX = 4_000;
@@ -25,25 +26,6 @@ const SWEEP_MS = 200;
 const RETRY_MS = 100;
 /** Entries of one transaction: etcd takes 128 operations, and the head is one. */
 const ENTRIES_A_ROUND = 120;
-
-interface Waiting {
-  readonly sinceMs: number;
-  /** It was told something. */
-  isOver: boolean;
-  /** Its entry was sent: whether it stands in the log may not be known. Undefined: it has none. */
-  wasSent: boolean | undefined;
-  reject(error: unknown): void;
-}
-
-interface Reader extends Waiting {
-  readonly promise: Promise<void>;
-  resolve(): void;
-}
-
-interface Writer extends Waiting {
-  readonly order: Order;
-  resolve(done: Done): void;
-}
 
 export interface RoundsOptions {
   readonly log: SharedLog;
@@ -283,20 +265,10 @@ export class Rounds {
     const all = [...this.#served, ...this.#writers, ...(this.#reader ? [this.#reader] : [])];
     for (const waiting of all) {
       if (waiting.isOver || waiting.sinceMs > lateMs) continue;
-      overWith(waiting, this.#unreachable(waiting.wasSent));
+      overWith(waiting, unreachable(waiting.wasSent, this.#fault));
     }
     this.#writers = this.#writers.filter(({ isOver }) => !isOver);
     if (this.#reader?.isOver) this.#reader = undefined;
-  }
-
-  #unreachable(wasSent: boolean | undefined): RequestError {
-    const why = this.#fault === undefined ? 'it is slow to answer' : this.#fault;
-    const meanwhile = wasSent ? 'whether this was done will show then' : 'nothing was changed';
-    return new RequestError(
-      'log-unreachable',
-      `the tracker can't reach a majority of etcd, which keeps the log (${why})`,
-      `try again: it goes on by itself when etcd is back${wasSent === undefined ? '' : `; ${meanwhile}`}`,
-    );
   }
 
   #rejectAll(error: unknown): void {
@@ -314,12 +286,4 @@ export class Rounds {
     this.#rejectAll(error);
     this.duties?.failed(error);
   }
-}
-
-const closing = () => new RequestError('tracker-unreachable', 'the tracker is shutting down');
-
-function overWith(waiting: Waiting, error: unknown): void {
-  if (waiting.isOver) return;
-  waiting.isOver = true;
-  waiting.reject(error);
 }

@@ -3,20 +3,6 @@
  * and places in the shared memory are named in the job. A worker reads and writes only what its job names.
  */
 
-/** A stretch of the shared memory that holds one piece. */
-export interface PieceInMemory {
-  readonly index: number;
-  /** Where the piece's first byte lies in the shared memory. */
-  readonly offset: number;
-  readonly lengthBytes: number;
-}
-
-/** A piece's place on disk: descriptor of the file itself or of its tree file. */
-export interface PieceOnDisk {
-  readonly fd: number;
-  readonly positionBytes: number;
-}
-
 /** The tree that a piece is checked against. A file of one piece, which its root covers, has neither descriptor. */
 export interface TreeFiles {
   /** Digests of all pieces but the last, 32 bytes each, by index. */
@@ -29,11 +15,19 @@ export interface TreeFiles {
   readonly root: string;
 }
 
+/** Pieces between the shared memory and a file, or its tree. */
+export interface SlotJob {
+  readonly tree: TreeFiles;
+  readonly fileFd: number;
+  /** For each piece its index, and where its first byte lies in the shared memory. */
+  readonly pieces: Float64Array;
+}
+
 export type Job =
   /** Checks each piece's digest; writes those that hold, and their xxHash64. */
-  | { readonly type: 'keep'; readonly tree: TreeFiles; readonly pieces: readonly (PieceInMemory & PieceOnDisk)[] }
+  | ({ readonly type: 'keep' } & SlotJob)
   /** Reads pieces into memory and checks their xxHash64. */
-  | { readonly type: 'read'; readonly tree: TreeFiles; readonly pieces: readonly (PieceInMemory & PieceOnDisk)[] }
+  | ({ readonly type: 'read' } & SlotJob)
   /** Digests and xxHash64 of consecutive pieces of a file. */
   | {
       readonly type: 'hash';
@@ -89,10 +83,10 @@ export interface SmallFile {
 }
 
 export interface Results {
-  /** For each piece: true when it was right and is written. */
-  readonly keep: { readonly right: readonly boolean[] };
-  /** For each piece: true when memory holds it as it was verified. */
-  readonly read: { readonly right: readonly boolean[] };
+  /** For each piece: 1 when it was right and is written. */
+  readonly keep: { readonly right: Uint8Array };
+  /** For each piece: 1 when memory holds it as it was verified. */
+  readonly read: { readonly right: Uint8Array };
   /** 32 bytes and 8 bytes for each piece. Shorter than asked for when the file ends early. */
   readonly hash: { readonly digests: Uint8Array; readonly sums: Uint8Array };
   /** For each path. */

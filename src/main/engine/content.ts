@@ -10,7 +10,7 @@ import { invariant } from '../../protocol/errors.ts';
 import type { Root } from '../../protocol/ids.ts';
 import { MIB } from '../../protocol/limits.ts';
 import type { Level, PieceTree } from '../../protocol/piece-tree.ts';
-import type { PieceInMemory, PieceOnDisk, PiecePairs, TreeFiles } from '../../workers/jobs.ts';
+import type { PiecePairs, TreeFiles } from '../../workers/jobs.ts';
 import { Lane } from './lane.ts';
 import { diskError, JobError, settleAll, type WorkerPool } from './pool.ts';
 import type { Slot } from './slots.ts';
@@ -28,7 +28,10 @@ export interface ContentFiles {
   readonly sumsFd: number | undefined;
 }
 
-type Piece = PieceInMemory & PieceOnDisk;
+interface PieceInSlot {
+  readonly index: number;
+  readonly slot: Slot;
+}
 
 export class Content {
   readonly tree: PieceTree;
@@ -38,8 +41,8 @@ export class Content {
   readonly #files: ContentFiles;
   readonly #treeFiles: TreeFiles;
   readonly #pool: WorkerPool;
-  readonly #keepLane: Lane<Piece>;
-  readonly #readLane: Lane<Piece>;
+  readonly #keepLane: Lane<PieceInSlot>;
+  readonly #readLane: Lane<PieceInSlot>;
   #holders = 1;
   #inFlight = 0;
   #idle: (() => void)[] = [];
@@ -58,8 +61,9 @@ export class Content {
       pieceSizeBytes: tree.pieceSizeBytes,
       root,
     };
-    const job = (type: 'keep' | 'read') => async (pieces: readonly Piece[]) => {
-      const { right } = await pool.run({ type, tree: this.#treeFiles, pieces });
+    const job = (type: 'keep' | 'read') => async (batch: readonly PieceInSlot[]) => {
+      const pieces = Float64Array.from(batch.flatMap(({ index, slot }) => [index, slot.offset]));
+      const { right } = await pool.run({ type, tree: this.#treeFiles, fileFd: files.fileFd, pieces });
       return right;
     };
     this.#keepLane = new Lane(job('keep'), { jobsMax: 1, batchBytesMax: BATCH_BYTES_MAX });
@@ -183,18 +187,8 @@ export class Content {
     return [fileFd, treeFd, sumsFd].filter((fd) => fd !== undefined);
   }
 
-  #onDisk(index: number): PieceOnDisk & { lengthBytes: number } {
-    const { level, positionBytes, lengthBytes } = this.tree.place(index);
-    const fd = level === 0 ? this.#files.fileFd : this.#files.treeFd;
-    invariant(fd !== undefined, 'a file of several levels has a tree');
-    return { fd, positionBytes, lengthBytes };
-  }
-
-  #through(lane: Lane<Piece>, index: number, slot: Slot): Promise<boolean> {
-    return this.#guarded(() => {
-      const place = this.#onDisk(index);
-      return lane.add({ index, offset: slot.offset, ...place }, place.lengthBytes);
-    });
+  #through(lane: Lane<PieceInSlot>, index: number, slot: Slot): Promise<boolean> {
+    return this.#guarded(() => lane.add({ index, slot }, this.tree.place(index).lengthBytes));
   }
 
   async #guarded<T>(task: () => Promise<T>): Promise<T> {

@@ -11,23 +11,20 @@ interface Waiting<P> {
 }
 
 export class Lane<P> {
-  readonly #run: (pieces: readonly P[]) => Promise<readonly boolean[]>;
+  readonly #run: (pieces: readonly P[]) => Promise<Uint8Array>;
   readonly #jobsMax: number;
   readonly #batchBytesMax: number;
   #queue: Waiting<P>[] = [];
   #jobs = 0;
   #scheduled = false;
 
-  constructor(
-    run: (pieces: readonly P[]) => Promise<readonly boolean[]>,
-    limits: { jobsMax: number; batchBytesMax: number },
-  ) {
+  constructor(run: (pieces: readonly P[]) => Promise<Uint8Array>, limits: { jobsMax: number; batchBytesMax: number }) {
     this.#run = run;
     this.#jobsMax = limits.jobsMax;
     this.#batchBytesMax = limits.batchBytesMax;
   }
 
-  /** Resolves with what the job said of this piece; rejects when the job failed. */
+  /** Resolves with what the job said of this piece (1 or 0); rejects when the job failed. */
   add(piece: P, bytes: number): Promise<boolean> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ piece, bytes, resolve, reject });
@@ -50,7 +47,7 @@ export class Lane<P> {
     this.#jobs += 1;
     try {
       const right = await this.#run(batch.map((waiting) => waiting.piece));
-      for (const [at, waiting] of batch.entries()) waiting.resolve(right[at] === true);
+      for (const [at, waiting] of batch.entries()) waiting.resolve(right[at] === 1);
     } catch (error) {
       for (const waiting of batch) waiting.reject(error);
     }

@@ -3,13 +3,13 @@
  * frames, messages, entries of a log, the picker, digests, and the way to a worker and back.
  */
 import { do_not_optimize, measure } from 'mitata';
-import xxhash from 'xxhash-wasm';
 import { WorkerPool } from '../src/main/engine/pool.ts';
 import { newIdentity } from '../src/main/net/identity.ts';
 import { formatSize, table } from '../src/main/shell/format.ts';
 import { Picker } from '../src/main/swarm/picker.ts';
 import { Bitfield } from '../src/protocol/bitfield.ts';
 import { encodeCbor } from '../src/protocol/cbor.ts';
+import { checksum } from '../src/protocol/checksum.ts';
 import { blake3 } from '../src/protocol/digest.ts';
 import { encodeFrame, FrameReader, FrameType } from '../src/protocol/frame.ts';
 import type { DeviceId, FileId, GroupId, RequestId, Root, UserId } from '../src/protocol/ids.ts';
@@ -182,12 +182,11 @@ function pickerStep(): Step {
 }
 
 async function digestSteps(): Promise<Step[]> {
-  const { h64Raw } = await xxhash();
   return [16 * KIB, 512 * KIB].flatMap((bytes) => {
     const piece = new Uint8Array(new SharedArrayBuffer(bytes)).fill(7);
     return [
       { name: `BLAKE3 of ${formatSize(bytes)}`, bytes, run: () => do_not_optimize(blake3(piece)) },
-      { name: `xxHash64 of ${formatSize(bytes)}`, bytes, run: () => do_not_optimize(h64Raw(piece)) },
+      { name: `xxHash64 of ${formatSize(bytes)}`, bytes, run: () => do_not_optimize(checksum(piece)) },
     ];
   });
 }
@@ -202,7 +201,7 @@ function poolSteps(pool: WorkerPool): Step[] {
     pieceSizeBytes: 16 * KIB,
     root: ROOT,
   };
-  const job = () => pool.run<'read'>({ type: 'read', tree, pieces: [] });
+  const job = () => pool.run<'read'>({ type: 'read', tree, fileFd: 0, pieces: new Float64Array() });
   return [
     { name: 'Piscina: a job of no work, there and back', run: job },
     {

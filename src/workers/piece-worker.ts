@@ -3,10 +3,10 @@
  * shared memory, without a copy: BLAKE3 guards against people, xxHash64 against accidents.
  */
 import { workerData } from 'piscina';
+import { checksum } from '../protocol/checksum.ts';
 import { blake3 } from '../protocol/digest.ts';
 import { CHECKSUM_BYTES, DIGEST_BYTES } from '../protocol/limits.ts';
 import { PieceTree } from '../protocol/piece-tree.ts';
-import { checksum } from './checksum.ts';
 import type { Job, JobAnswer, PiecePairs, Results, TreeFiles, WorkerStart } from './jobs.ts';
 import { shareFiles } from './share-files.ts';
 import { keep, read } from './slot-pieces.ts';

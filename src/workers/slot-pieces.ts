@@ -4,9 +4,9 @@
  * at, while the processor's cache still holds it.
  */
 import { readvSync, writevSync } from 'node:fs';
+import { checksum } from '../protocol/checksum.ts';
 import { KIB } from '../protocol/limits.ts';
 import { PieceTree } from '../protocol/piece-tree.ts';
-import { checksum } from './checksum.ts';
 import type { SlotJob, TreeFiles } from './jobs.ts';
 import { digestHolds, ExpectedDigests, readFully, readSums, writeFully, writeSums } from './tree-files.ts';
 

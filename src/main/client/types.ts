@@ -152,9 +152,9 @@ export interface ClientOptions {
   readonly address: { readonly host: string; readonly port: number };
   readonly trackerInfoPath: string;
   readonly dataDir: string;
-  /** Threads that hash, verify and write. Default: one less than the machine has, 1 to 8. */
+  /** Threads that hash, verify and write, at most; they start when there is work for them. Default: one a core, 1 to 8. */
   readonly workers?: number;
-  /** Bytes of all slots together. Default: 64 MiB. */
+  /** Bytes of all slots together. Default: 32 MiB. */
   readonly memoryBytes?: number;
   /** Requests in flight per peer. Default: adaptive. */
   readonly pipeline?: number;
@@ -169,12 +169,12 @@ export interface ClientOptions {
   readonly acceptNewPin?: boolean;
 }
 
-export const MEMORY_BYTES_DEFAULT = 64 * MIB;
+export const MEMORY_BYTES_DEFAULT = 32 * MIB;
 export const PEERS_MAX_DEFAULT = 50;
 /** One thread hashes faster than any disk or network here delivers eight times over; more only take memory. */
 const WORKERS_DEFAULT_MAX = 8;
 
-/** The main thread moves bytes; the other cores are left to the workers. */
+/** While a file is hashed the main thread has nothing to do: its core counts too. */
 export function defaultWorkers(parallelism: number): number {
-  return Math.min(Math.max(parallelism - 1, 1), WORKERS_DEFAULT_MAX);
+  return Math.min(Math.max(parallelism, 1), WORKERS_DEFAULT_MAX);
 }

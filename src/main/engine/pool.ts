@@ -6,6 +6,9 @@ import type { Job, JobAnswer, JobFailure, Results, WorkerStart } from '../../wor
 // From a source tree the worker is a .ts file, from a published package a .js file: like this file itself.
 const WORKER_URL = new URL(`../../workers/piece-worker${import.meta.url.slice(-3)}`, import.meta.url);
 
+/** A thread costs some 25 MiB, and takes a moment to start. */
+const IDLE_MS_MAX = 30_000;
+
 /** A job that the system refused; `code` is the system's, such as ENOSPC. */
 export class JobError extends Error {
   override readonly name = 'JobError';
@@ -27,9 +30,10 @@ export class WorkerPool {
     this.#piscina = new Piscina({
       filename: WORKER_URL.href,
       workerData: start,
-      minThreads: workers,
+      // One download keeps one thread busy; the others cost their memory only while there is work for them.
+      minThreads: 1,
       maxThreads: workers,
-      idleTimeout: Number.POSITIVE_INFINITY,
+      idleTimeout: IDLE_MS_MAX,
       // A worker that sleeps in Atomics.wait wakes faster than one that waits for a message.
       atomics: 'sync',
     });

@@ -73,14 +73,14 @@ export function parseFlags(words: readonly string[], context: FlagsContext): Par
     .option('--data-dir <path>', 'where keys, catalog and history are kept (default: one for each address)')
     .option(
       '--workers <count>',
-      'threads that hash, verify and write',
+      'threads that hash, verify and write, at most',
       wholeNumber(1, WORKERS_MAX),
       defaultWorkers(context.parallelism),
     )
     .addOption(
       new Option('--memory <size>', `memory for pieces on their way, at least ${formatSize(MEMORY_BYTES_MIN)}`)
         .argParser(memorySize)
-        .default(MEMORY_BYTES_DEFAULT, '64MiB'),
+        .default(MEMORY_BYTES_DEFAULT, '32MiB'),
     )
     .option(
       '--pipeline <count>',

@@ -308,7 +308,10 @@ describe('a peer that lies', () => {
       if (frame.type === FrameType.Request) end.connection.close(new RequestError('busy', 'gone'));
     });
     run.listener.online(liar);
-    await run.pass(() => run.task.status().peers[0]?.state === 'banned');
+    // Its retry is the clock's; what it sent is checked in the worker's own time.
+    await until(() => run.task.status().peers[0]?.badPieces === 1);
+    await run.pass(() => visits === 2);
+    await until(() => run.task.status().peers[0]?.state === 'banned');
     run.listener.online(liar);
     expect(visits).toBe(2);
     run.listener.online(await peer(honest));

@@ -30,8 +30,8 @@ class LogWriter {
     this.#db.pragma('synchronous = FULL');
     this.#db.pragma('trusted_schema = OFF');
     this.#db.pragma('cell_size_check = ON');
-    // Request ids come in no order: where their index does not fit into the cache, or is checkpointed often, most of it is
-    // read and written again for each batch of a tracker that joins.
+    // A tracker that joins writes entries of several logs by the thousand: pages of the indexes should stay in the cache, and
+    // not be copied to the file for each batch anew.
     this.#db.pragma('wal_autocheckpoint = 4000');
     this.#db.pragma('cache_size = -16384');
     const insert = this.#db.prepare(INSERT);

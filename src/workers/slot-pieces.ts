@@ -5,6 +5,7 @@
  */
 import { readvSync, writevSync } from 'node:fs';
 import { checksum } from '../protocol/checksum.ts';
+import { invariant } from '../protocol/errors.ts';
 import { KIB } from '../protocol/limits.ts';
 import { PieceTree } from '../protocol/piece-tree.ts';
 import type { SlotJob, TreeFiles } from './jobs.ts';
@@ -67,7 +68,7 @@ function piecesOf({ tree, fileFd, pieces }: SlotJob, memory: SharedArrayBuffer):
     const index = pieces[2 * at] ?? 0;
     const { level, positionBytes, lengthBytes } = layout.place(index);
     const fd = level === 0 ? fileFd : tree.treeFd;
-    if (fd === undefined) throw new Error('a file of several levels has a tree');
+    invariant(fd !== undefined, 'a file of several levels has a tree');
     return { at, index, bytes: new Uint8Array(memory, pieces[2 * at + 1], lengthBytes), fd, positionBytes };
   }).sort((a, b) => a.index - b.index);
 }
@@ -94,7 +95,7 @@ function runsOf(pieces: readonly Piece[]): (readonly Piece[])[] {
 
 function firstOf(run: readonly Piece[]): Piece {
   const [first] = run;
-  if (!first) throw new Error('a run has a piece');
+  invariant(first, 'a run has a piece');
   return first;
 }
 

@@ -5,10 +5,9 @@
  */
 import { join } from 'node:path';
 import type Database from 'better-sqlite3';
-import { RequestError } from '../../protocol/errors.ts';
 import type { TrackerId } from '../../protocol/ids.ts';
 import type { LogEntry } from '../../protocol/transaction.ts';
-import { opened, storeError } from './log-store.ts';
+import { configure, type EntryRow, guarded, nextEpoch, opened, storedEntry, storeError } from './log-database.ts';
 import type { StoredEntry } from './stored-entry.ts';
 
 export const LOG_COPY_FILE = 'etcd-log.sqlite';
@@ -25,30 +24,14 @@ const SCHEMA = `
     signature BLOB NOT NULL,
     UNIQUE (origin, seq)
   ) STRICT;
-  CREATE TABLE IF NOT EXISTS starts (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
 `;
 const COLUMNS = 'position, origin, seq, hlc_ms, hlc_counter, request_id, body, signature';
 const READ_AT_ONCE = 1000;
 const FORMAT = 1;
 
-interface Row {
+interface Row extends EntryRow {
   readonly position: number;
-  readonly origin: string;
-  readonly seq: number;
-  readonly hlc_ms: number;
-  readonly hlc_counter: number;
-  readonly request_id: string;
-  readonly body: Uint8Array;
-  readonly signature: Uint8Array;
 }
-
-const storedEntry = (row: Row): StoredEntry => ({
-  origin: row.origin,
-  seq: row.seq,
-  hlc: { ms: row.hlc_ms, counter: row.hlc_counter },
-  requestId: row.request_id,
-  signed: { body: row.body, signature: row.signature },
-});
 
 export class LogCopy {
   /** Counts the starts, from 1. */
@@ -62,13 +45,8 @@ export class LogCopy {
     const path = join(directory, LOG_COPY_FILE);
     this.#db = opened(path);
     try {
-      this.#configure();
-      const started = this.#db
-        .prepare<[], { epoch: number }>(
-          'INSERT INTO starts VALUES (1, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch',
-        )
-        .get();
-      this.epoch = started?.epoch ?? 1;
+      configure(this.#db, { schema: SCHEMA, format: FORMAT, synchronous: 'NORMAL' });
+      this.epoch = nextEpoch(this.#db);
       this.#at = this.#db.prepare<[string, number], Row>(`SELECT ${COLUMNS} FROM entries WHERE origin = ? AND seq = ?`);
       const insert = this.#db.prepare(`INSERT INTO entries (${COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`);
       this.#append = this.#db.transaction((first: number, entries: readonly LogEntry[]) => {
@@ -84,7 +62,7 @@ export class LogCopy {
   }
 
   append(first: number, entries: readonly LogEntry[]): void {
-    this.#guarded(() => this.#append(first, entries));
+    guarded(this.#db, () => this.#append(first, entries));
   }
 
   /** From a position on, in order. */
@@ -93,7 +71,7 @@ export class LogCopy {
       `SELECT ${COLUMNS} FROM entries WHERE position >= ? ORDER BY position LIMIT ?`,
     );
     for (let next = from; ; ) {
-      const rows = this.#guarded(() => read.all(next, READ_AT_ONCE));
+      const rows = guarded(this.#db, () => read.all(next, READ_AT_ONCE));
       for (const row of rows) yield storedEntry(row);
       const last = rows.at(-1);
       if (!last) return;
@@ -103,38 +81,16 @@ export class LogCopy {
 
   /** The entry of a tracker with this number. */
   at(origin: TrackerId, seq: number): StoredEntry | undefined {
-    const row = this.#guarded(() => this.#at.get(origin, seq));
+    const row = guarded(this.#db, () => this.#at.get(origin, seq));
     return row && storedEntry(row);
   }
 
   /** There is nothing in it any more. */
   clear(): void {
-    this.#guarded(() => this.#db.exec('DELETE FROM entries'));
+    guarded(this.#db, () => this.#db.exec('DELETE FROM entries'));
   }
 
   close(): void {
     this.#db.close();
-  }
-
-  #configure(): void {
-    const db = this.#db;
-    db.pragma('journal_mode = WAL');
-    db.pragma('synchronous = NORMAL');
-    db.pragma('trusted_schema = OFF');
-    db.pragma('cell_size_check = ON');
-    const format = db.pragma('user_version', { simple: true });
-    if (format !== 0 && format !== FORMAT) {
-      throw new RequestError('disk-error', `${db.name} is in format ${format}, of another version of this program`);
-    }
-    db.exec(SCHEMA);
-    db.pragma(`user_version = ${FORMAT}`);
-  }
-
-  #guarded<T>(task: () => T): T {
-    try {
-      return task();
-    } catch (error) {
-      throw storeError(error, this.#db.name);
-    }
   }
 }

@@ -10,11 +10,12 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
-import { RequestError } from '../../protocol/errors.ts';
+import type Database from 'better-sqlite3';
+import type { RequestError } from '../../protocol/errors.ts';
 import type { TrackerId } from '../../protocol/ids.ts';
 import type { LogEntry, OpenEntry } from '../../protocol/transaction.ts';
 import type { LogRow } from '../../workers/log-jobs.ts';
+import { configure, type EntryRow, guarded, nextEpoch, opened, storedEntry, storeError } from './log-database.ts';
 import { LogThread } from './log-thread.ts';
 import type { StoredEntry } from './stored-entry.ts';
 
@@ -48,17 +49,7 @@ interface Batch {
   readonly done: PromiseWithResolvers<void>;
 }
 
-interface Row {
-  readonly origin: string;
-  readonly seq: number;
-  readonly hlc_ms: number;
-  readonly hlc_counter: number;
-  readonly request_id: string;
-  readonly body: Uint8Array;
-  readonly signature: Uint8Array;
-}
-
-type Place = Pick<Row, 'hlc_ms' | 'hlc_counter' | 'origin' | 'seq'>;
+type Place = Pick<EntryRow, 'hlc_ms' | 'hlc_counter' | 'origin' | 'seq'>;
 
 const SCHEMA = `
   CREATE TABLE IF NOT EXISTS entries (
@@ -72,7 +63,6 @@ const SCHEMA = `
     PRIMARY KEY (origin, seq)
   ) STRICT;
   CREATE INDEX IF NOT EXISTS in_order ON entries (hlc_ms, hlc_counter, origin, seq);
-  CREATE TABLE IF NOT EXISTS starts (one INTEGER PRIMARY KEY CHECK (one = 1), epoch INTEGER NOT NULL) STRICT;
 `;
 const COLUMNS = 'origin, seq, hlc_ms, hlc_counter, request_id, body, signature';
 const READ_AT_ONCE = 1000;
@@ -80,18 +70,10 @@ const FORMAT = 3;
 /** With the next batch at hand the thread need not wait for this one to make up another. */
 const COMMITS_UNDER_WAY_MAX = 2;
 
-const storedEntry = (row: Row): StoredEntry => ({
-  origin: row.origin,
-  seq: row.seq,
-  hlc: { ms: row.hlc_ms, counter: row.hlc_counter },
-  requestId: row.request_id,
-  signed: { body: row.body, signature: row.signature },
-});
-
 export class SqliteLogStore implements LogStore {
   readonly epoch: number;
   readonly #db: Database.Database;
-  readonly #after: Database.Statement<[string, number, number], Row>;
+  readonly #after: Database.Statement<[string, number, number], EntryRow>;
   readonly #thread: LogThread;
   #batch: Batch | undefined;
   #underWay = 0;
@@ -106,9 +88,10 @@ export class SqliteLogStore implements LogStore {
     const path = join(directory, LOG_FILE);
     this.#db = opened(path);
     try {
-      this.#configure();
-      this.epoch = this.#nextEpoch();
-      this.#after = this.#db.prepare<[string, number, number], Row>(
+      // A commit is on the disk, not in the kernel's memory, before it is acknowledged.
+      configure(this.#db, { schema: SCHEMA, format: FORMAT, synchronous: 'FULL' });
+      this.epoch = nextEpoch(this.#db);
+      this.#after = this.#db.prepare<[string, number, number], EntryRow>(
         `SELECT ${COLUMNS} FROM entries WHERE origin = ? AND seq > ? ORDER BY seq LIMIT ?`,
       );
       this.#thread = new LogThread(path);
@@ -119,7 +102,7 @@ export class SqliteLogStore implements LogStore {
   }
 
   *entries(): Generator<StoredEntry, void, undefined> {
-    const read = this.#db.prepare<[number, number, string, number, number], Row>(
+    const read = this.#db.prepare<[number, number, string, number, number], EntryRow>(
       `SELECT ${COLUMNS} FROM entries WHERE (hlc_ms, hlc_counter, origin, seq) > (?, ?, ?, ?)
        ORDER BY hlc_ms, hlc_counter, origin, seq LIMIT ?`,
     );
@@ -131,14 +114,14 @@ export class SqliteLogStore implements LogStore {
     };
     while (last) {
       const { hlc_ms, hlc_counter, origin, seq }: Place = last;
-      const rows: Row[] = this.#guarded(() => read.all(hlc_ms, hlc_counter, origin, seq, READ_AT_ONCE));
+      const rows: EntryRow[] = guarded(this.#db, () => read.all(hlc_ms, hlc_counter, origin, seq, READ_AT_ONCE));
       for (const row of rows) yield storedEntry(row);
       last = rows.at(-1);
     }
   }
 
   after(origin: TrackerId, seq: number, limit: number): readonly StoredEntry[] {
-    return this.#guarded(() => this.#after.all(origin, seq, limit)).map(storedEntry);
+    return guarded(this.#db, () => this.#after.all(origin, seq, limit)).map(storedEntry);
   }
 
   /** Commits since it was opened. */
@@ -220,39 +203,6 @@ export class SqliteLogStore implements LogStore {
     this.#underWay -= 1;
     this.#queueFlush();
   }
-
-  #configure(): void {
-    const db = this.#db;
-    db.pragma('journal_mode = WAL');
-    // A commit is on the disk, not in the kernel's memory, before it is acknowledged.
-    db.pragma('synchronous = FULL');
-    db.pragma('foreign_keys = ON');
-    db.pragma('trusted_schema = OFF');
-    db.pragma('cell_size_check = ON');
-    const format = db.pragma('user_version', { simple: true });
-    if (format !== 0 && format !== FORMAT) {
-      throw new RequestError('disk-error', `${db.name} is in format ${format}, of another version of this program`);
-    }
-    db.exec(SCHEMA);
-    db.pragma(`user_version = ${FORMAT}`);
-  }
-
-  #nextEpoch(): number {
-    const row = this.#db
-      .prepare<[], { epoch: number }>(
-        'INSERT INTO starts VALUES (1, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch',
-      )
-      .get();
-    return row?.epoch ?? 1;
-  }
-
-  #guarded<T>(read: () => T): T {
-    try {
-      return read();
-    } catch (error) {
-      throw storeError(error, this.#db.name);
-    }
-  }
 }
 
 /** In memory of its own, which can be handed to another thread. */
@@ -264,24 +214,4 @@ function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
     at += part.length;
   }
   return whole;
-}
-
-export function opened(path: string): Database.Database {
-  try {
-    return new Database(path, { timeout: 0 });
-  } catch (error) {
-    throw storeError(error, path);
-  }
-}
-
-export function storeError(error: unknown, path: string): RequestError {
-  if (error instanceof RequestError) return error;
-  const { code = '', message } = error as { code?: string; message: string };
-  if (code === 'SQLITE_FULL') {
-    return new RequestError('disk-full', `the disk of ${path} is full`, 'make room, then start the tracker again');
-  }
-  if (code.startsWith('SQLITE_CORRUPT') || code === 'SQLITE_NOTADB') {
-    return new RequestError('log-damaged', `the log ${path} is damaged: ${message}`, 'restore it from a copy');
-  }
-  return new RequestError('disk-error', `the log ${path} can't be used: ${message}`);
 }
